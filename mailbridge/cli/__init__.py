@@ -1,0 +1,1 @@
+"""Verbs, exit codes, signals, tables and progress bars; holds no logic."""

@@ -1,0 +1,22 @@
+"""What is wrong in a configuration: place, what, and what to write instead (contract section 2, ``check-config``)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """One problem. *line* is 1-based; 0 where no line can be named (environment, missing file)."""
+
+    file: str
+    line: int
+    #: dotted path of the key: ``smtp.listen[0].address``
+    path: str
+    problem: str
+    #: what to write instead; may be empty
+    instead: str = ""
+
+    def __str__(self) -> str:
+        tail = f"; {self.instead}" if self.instead else ""
+        return f"{self.file}:{self.line}: {self.path}: {self.problem}{tail}"

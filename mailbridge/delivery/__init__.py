@@ -1,0 +1,1 @@
+"""When, how often and in what batches: claim, attempt, settle, retry, pace, breaker; parses no answer."""

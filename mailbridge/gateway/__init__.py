@@ -1,0 +1,1 @@
+"""Carriers behind one contract: SMSC today; none of them knows the queue."""

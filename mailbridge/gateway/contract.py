@@ -1,0 +1,82 @@
+"""What delivery may ask of a carrier. A gateway never raises for what a carrier says or fails to say: it returns a value."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from mailbridge.model.message import Message
+from mailbridge.model.outcome import Balance, Outcome, Receipt, SmsError, Suspended
+from mailbridge.model.phone import Phone
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """One request: messages with the same ``batch_key``, no phone twice, under one gateway id of ours."""
+
+    gateway_id: str
+    messages: tuple[Message, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class StatusQuery:
+    """Whose status is asked: the pair addresses a message at the gateway."""
+
+    phone: Phone
+    gateway_id: str
+
+
+class StatusMiss(StrEnum):
+    """An answer to a status question that tells nothing about delivery."""
+
+    #: the gateway knows no such (phone, id): believed only when the quarantine is over
+    NOT_FOUND = "not found"
+    #: no usable answer: ask again later
+    NO_ANSWER = "no answer"
+
+
+StatusAnswer = Receipt | StatusMiss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """What a message would cost."""
+
+    cost: Decimal
+    parts: int
+    currency: str | None = None
+
+
+class Gateway(Protocol):
+    """One account at one carrier."""
+
+    name: str
+    #: most messages in one request
+    max_batch: int
+
+    def batch_key(self, message: Message) -> Hashable | None:
+        """Messages with equal keys may share a request; None: this one goes alone. Pure."""
+        ...
+
+    async def send(self, batch: Batch) -> Sequence[Outcome]:
+        """Hand *batch* over; one outcome for each message, in the batch's order."""
+        ...
+
+    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer]:
+        """Ask what became of messages; one answer for each query, in order. At most ``max_batch`` queries."""
+        ...
+
+    async def balance(self) -> Balance | Suspended | SmsError:
+        """Ask for the money left: the cheap probe of a suspended gateway. SmsError: no usable answer."""
+        ...
+
+    async def price(self, message: Message) -> Price | SmsError:
+        """Ask what *message* would cost; sends nothing."""
+        ...
+
+    async def aclose(self) -> None:
+        """Close the connections."""
+        ...

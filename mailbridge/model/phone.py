@@ -1,0 +1,20 @@
+"""A phone number inside the bridge is always E.164 with its plus."""
+
+from __future__ import annotations
+
+from typing import NewType
+
+#: E.164 with ``+``, digits only after it (ITU-T E.164: at most 15 digits)
+Phone = NewType("Phone", str)
+
+
+def mask_phone(phone: str) -> str:
+    """Return *phone* with all but its last four digits as ``*``, for logs: ``+79991234567`` -> ``+*******4567``."""
+    shown = 4
+    keep = len(phone) - shown
+    return "".join("*" if i < keep and c.isdigit() else c for i, c in enumerate(phone))
+
+
+def digits_of(phone: str) -> str:
+    """Return the digits alone, as the gateway's answers and callbacks carry them."""
+    return "".join(c for c in phone if c.isascii() and c.isdigit())

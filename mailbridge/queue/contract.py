@@ -1,0 +1,425 @@
+"""The store's contract: what the rest may ask of the queue, and the values that go in and come out.
+
+Every call is one transaction that is on disk when it returns. Callers may be cancelled at any await:
+the transaction either happens whole or not at all, and is never interrupted in the middle.
+Calls made at the same time share a commit (group commit).
+
+Every method raises ``StoreError`` (or ``StoreFull``, ``StoreDamaged``) when the promise cannot be kept; nothing else
+leaves a store. Times are aware UTC. Decisions are made outside: a store checks only that a move is legal
+(``model.state.MOVES``) and that the row still is where the decision was made (state and attempt number), which is the
+fencing that makes late, repeated and out-of-order results harmless.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Protocol
+
+from mailbridge.model.message import Message
+from mailbridge.model.outcome import SmsError
+from mailbridge.model.state import State
+
+Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
+Detail = Mapping[str, Json]
+
+
+# ---------------------------------------------------------------------------------------------- in: a mail
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DedupeKey:
+    """A later message with the same key is a duplicate of this one until *until*, unless this one failed."""
+
+    key: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMessage:
+    """One message of a new mail."""
+
+    id: str
+    message: Message
+    #: the recipient address as given, for reports
+    recipient: str
+    notify: frozenset[str] | None = None
+    orcpt: str | None = None
+    #: QUEUED, HELD or SUPPRESSED
+    state: State = State.QUEUED
+    #: the state's reason, for the history
+    detail: Detail = field(default_factory=dict)
+    next_attempt_at: datetime
+    expires_at: datetime
+    dedupe: tuple[DedupeKey, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewMail:
+    """A mail with all its messages: one transaction."""
+
+    id: str
+    received_at: datetime
+    #: envelope sender; empty for the null sender
+    sender: str
+    client: str
+    user: str | None
+    message_id: str
+    subject: str
+    envid: str | None
+    ret: str | None
+    #: False where no report may ever be sent about it (null sender, automatic answer); reports then only reach the log
+    reportable: bool
+    #: the original, header and as much body as ``queue.keep_original`` allows
+    original: bytes
+    size_bytes: int
+    messages: tuple[NewMessage, ...]
+    #: reports about this mail wait at least until then: its client may still hear it in the SMTP reply
+    hold_reports_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PutResult:
+    """What became of one NewMail."""
+
+    mail_id: str
+    #: new message id -> the message id it duplicates; these were stored as ``suppressed`` unless all of the mail's
+    #: messages are duplicates: then nothing was stored
+    duplicates: Mapping[str, str]
+
+
+# -------------------------------------------------------------------------------------- in: claims, changes
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Assignment:
+    """Messages that leave in one request under one gateway id; their phones differ."""
+
+    gateway: str
+    gateway_id: str
+    message_ids: tuple[str, ...]
+
+
+#: Pure: given due rows (oldest first) and a source of fresh gateway ids, say which leave together and through whom.
+#: Rows left out stay queued. Called inside the claiming transaction, so it must not wait.
+Plan = Callable[[Sequence["StoredMessage"], Callable[[], int]], Sequence[Assignment]]
+
+
+class Report(StrEnum):
+    """What the sender is to be told (RFC 3464 Action)."""
+
+    FAILED = "failed"
+    DELAYED = "delayed"
+    DELIVERED = "delivered"
+    RELAYED = "relayed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Change:
+    """One decided move of one message. None leaves a field as it is."""
+
+    message_id: str
+    #: the move happens only while the row is in one of these states …
+    expect: frozenset[State]
+    #: … and, unless None, on this attempt
+    attempt: int | None = None
+    to: State
+    at: datetime
+    #: log verb of contract section 8: ``sent deferred refused unknown delivered undelivered expired cancelled …``
+    event: str
+    detail: Detail = field(default_factory=dict)
+    error: SmsError | None = None
+    #: forget the last error (a success after troubles)
+    clear_error: bool = False
+    parts: int | None = None
+    price: Decimal | None = None
+    currency: str | None = None
+    #: when it is due again (next attempt, next status question); None leaves it
+    next_attempt_at: datetime | None = None
+    #: a new lifetime, for ``retry`` of a finished message
+    expires_at: datetime | None = None
+    #: the attempt counts for nothing: the gateway was suspended
+    uncount_attempt: bool = False
+    #: tell the sender; the store drops it where NOTIFY or ``reportable`` forbids, or where it was already reported
+    report: Report | None = None
+    #: enhanced status code of that report: ``5.1.3``
+    report_status: str = ""
+    #: raw words of the gateway for Diagnostic-Code: ``x-smsc; 7 invalid number``
+    report_diagnostic: str = ""
+    #: how often status was asked about the present attempt so far (poll back-off); None leaves it
+    asked: int | None = None
+
+
+# ---------------------------------------------------------------------------------------------- out: rows
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMessage:
+    """A message as the store knows it."""
+
+    id: str
+    mail_id: str
+    message: Message
+    recipient: str
+    notify: frozenset[str] | None
+    orcpt: str | None
+    state: State
+    attempts: int
+    gateway: str | None
+    #: of the newest attempt
+    gateway_id: str | None
+    #: when the newest attempt's intent was written
+    attempted_at: datetime | None
+    asked: int
+    parts: int
+    price: Decimal | None
+    currency: str | None
+    error: SmsError | None
+    created_at: datetime
+    updated_at: datetime
+    next_attempt_at: datetime | None
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredMail:
+    """A mail as the store knows it."""
+
+    id: str
+    received_at: datetime
+    sender: str
+    client: str
+    user: str | None
+    message_id: str
+    subject: str
+    envid: str | None
+    ret: str | None
+    reportable: bool
+    original: bytes
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HistoryEntry:
+    """One line of the append-only history."""
+
+    message_id: str
+    at: datetime
+    event: str
+    state: State
+    detail: Detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One request a message was part of; kept, so that a double can be found later."""
+
+    message_id: str
+    number: int
+    gateway: str
+    gateway_id: str
+    intent_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claimed:
+    """One request to make now: its intent is on disk, its messages are ``sending``."""
+
+    gateway: str
+    gateway_id: str
+    messages: tuple[StoredMessage, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which messages to list, newest first. None means any; *sender* is a glob on the envelope sender."""
+
+    states: frozenset[State] | None = None
+    phone: str | None = None
+    sender: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    #: text looked for in sms text and subject
+    text: str | None = None
+    limit: int = 100
+    #: the last id of the page before (messages sort by creation, then id)
+    after_id: str | None = None
+
+
+# ------------------------------------------------------------------------------------ reports and gateways
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DueReport:
+    """All that is to be told about one mail now, in one report."""
+
+    mail: StoredMail
+    items: tuple[ReportItem, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportItem:
+    """One recipient's line in a report."""
+
+    item_id: int
+    message_id: str
+    recipient: str
+    orcpt: str | None
+    action: Report
+    status: str
+    diagnostic: str
+    #: when the change happened
+    at: datetime
+    #: when the bridge gives up, for ``delayed``
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutgoingMail:
+    """A mail of ours waiting for the smarthost: written as intent before it is handed over (crash point C10)."""
+
+    id: int
+    #: the mail it reports on; None for a notice to the operator
+    mail_id: str | None
+    sender: str
+    recipient: str
+    content: bytes
+    attempts: int
+    created_at: datetime
+    next_attempt_at: datetime
+    last_error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayState:
+    """Whether a gateway takes messages, shared by all nodes and kept over restarts."""
+
+    name: str
+    suspended: bool = False
+    #: a person did it: only a person (or ``gateways resume``) ends it
+    by_hand: bool = False
+    code: str = ""
+    reason: str = ""
+    since: datetime | None = None
+    probe_at: datetime | None = None
+    #: probes made since it was suspended
+    probes: int = 0
+
+
+class Store(Protocol):
+    """What the rest may ask of the queue."""
+
+    async def open(self) -> None:
+        """Open, migrate where needed and check; raises StoreDamaged for what is no queue of ours."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way, then close. Idempotent."""
+        ...
+
+    async def ping(self) -> None:
+        """Prove that the store can be written to now."""
+        ...
+
+    # -- mails
+    async def put(self, mail: NewMail) -> PutResult:
+        """Keep a mail: on disk when this returns. Finds duplicates by ``NewMessage.dedupe`` in the same transaction."""
+        ...
+
+    async def release_reports(self, mail_id: str, *, drop: bool) -> None:
+        """The client has its reply: drop the failures it was told (*drop*), else let reports go out now."""
+        ...
+
+    # -- delivery
+    async def claim(
+        self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan
+    ) -> Sequence[Claimed]:
+        """Take up to *limit* due queued messages, let *plan* group them, write the intents, and return the requests.
+
+        *gateways* are those that take messages now; with none of them nothing is claimed and nothing is written.
+        The plan's id source draws from the durable sequence: never repeated, also after restore from a backup.
+        """
+        ...
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Carry out decided moves; tell for each whether it applied (False: the row had moved on, or is unknown)."""
+        ...
+
+    async def due_questions(self, *, now: datetime, limit: int, states: frozenset[State]) -> Sequence[StoredMessage]:
+        """Return ``unknown`` and/or ``sent`` rows whose next question is due, oldest first."""
+        ...
+
+    async def find_attempts(self, keys: Sequence[tuple[str, str, str]]) -> Mapping[tuple[str, str, str], StoredMessage]:
+        """Find messages by (gateway, gateway id, phone), over all attempts ever made that are still kept."""
+        ...
+
+    async def attempts_of(self, message_id: str) -> Sequence[Attempt]:
+        """Return a message's attempts, oldest first."""
+        ...
+
+    async def recover(self, *, node: str, now: datetime) -> int:
+        """After a restart: what *node* had in ``sending`` becomes ``unknown``. Returns how many."""
+        ...
+
+    async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:
+        """Return queued, unknown and held messages whose lifetime is over."""
+        ...
+
+    async def next_due_at(self, gateways: frozenset[str]) -> datetime | None:
+        """Return when the next queued message is due; None when none waits."""
+        ...
+
+    # -- questions
+    async def get_mail(self, mail_id: str) -> StoredMail | None:
+        """Return a mail."""
+        ...
+
+    async def get_messages(self, id_: str) -> Sequence[StoredMessage]:
+        """Return a message, or all messages of a mail in order; empty when there is none."""
+        ...
+
+    async def history(self, message_id: str) -> Sequence[HistoryEntry]:
+        """Return a message's history, oldest first."""
+        ...
+
+    async def find(self, wanted: Filter) -> Sequence[StoredMessage]:
+        """List messages, newest first."""
+        ...
+
+    async def count_states(self) -> Mapping[State, int]:
+        """Count messages by state."""
+        ...
+
+    # -- gateways
+    async def gateway_states(self) -> Mapping[str, GatewayState]:
+        """Return what is known of each gateway; a name never saved is absent and takes messages."""
+        ...
+
+    async def save_gateway_state(self, state: GatewayState) -> None:
+        """Keep a gateway's state."""
+        ...
+
+    async def changed_outside(self) -> bool:
+        """Tell whether another process (a verb, another node) has committed since the last time this was asked."""
+        ...
+
+    # -- reports
+    async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:
+        """Return what senders are to be told, one entry a mail.
+
+        A mail's items are due when none of its messages can change soon (all settled), else 30 s after the first,
+        and never before ``hold_reports_until``.
+        """
+        ...
+
+    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Sequence[int], now: datetime) -> None:
+        """Mark *items* as reported and, unless None, keep the report for the mailer: one transaction. ``mail.id`` is ignored."""
+        ...
+
+    async def due_outgoing(self, *, now: datetime, limit: int) -> Sequence[OutgoingMail]:
+        """Return the mails whose next attempt is due, oldest first."""
+        ...
+
+    async def settle_outgoing(self, id_: int, *, done: bool, next_attempt_at: datetime | None, error: str) -> None:
+        """Forget a mail that is done with, or note a failed attempt."""
+        ...
+
+    # -- housekeeping
+    async def prune(self, *, before: datetime, limit: int) -> int:
+        """Delete mails received before *before* whose messages are all final, at most *limit*; return how many."""
+        ...

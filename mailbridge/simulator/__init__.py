@@ -1,0 +1,1 @@
+"""The SMSC look-alike for the demo, the tests and users rehearsing; nothing else imports it."""

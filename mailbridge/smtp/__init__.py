@@ -1,0 +1,1 @@
+"""The door: SMTP and LMTP listeners on aiosmtpd; it takes mail in and answers, and delivers nothing."""
