@@ -1,4 +1,7 @@
-"""What delivery may ask of a carrier. A gateway never raises for what a carrier says or fails to say: it returns a value."""
+"""What delivery may ask of a carrier.
+
+A gateway never raises for what a carrier says or fails to say: it returns a value.
+"""
 
 from __future__ import annotations
 

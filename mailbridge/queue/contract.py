@@ -124,7 +124,8 @@ class Change:
     attempt: int | None = None
     to: State
     at: datetime
-    #: log verb of contract section 8: ``sent deferred refused unknown delivered undelivered expired cancelled …``
+    #: log verb of contract section 8: ``sent deferred refused unknown delivered undelivered expired cancelled …``;
+    #: empty: nothing worth a line in the history happened, only timers move
     event: str
     detail: Detail = field(default_factory=dict)
     error: SmsError | None = None
@@ -147,6 +148,8 @@ class Change:
     report_diagnostic: str = ""
     #: how often status was asked about the present attempt so far (poll back-off); None leaves it
     asked: int | None = None
+    #: an older attempt turned out to be the one the gateway took
+    gateway_id: str | None = None
 
 
 # ---------------------------------------------------------------------------------------------- out: rows
@@ -167,6 +170,9 @@ class StoredMessage:
     gateway_id: str | None
     #: when the newest attempt's intent was written
     attempted_at: datetime | None
+    #: when the newest attempt was given up, that is when the row moved to ``unknown`` from another state
+    #: (set by ``apply`` and ``recover``, kept while it stays ``unknown``, None before): the quarantine counts from here
+    unknown_since: datetime | None
     asked: int
     parts: int
     price: Decimal | None
@@ -360,6 +366,10 @@ class Store(Protocol):
         """Return queued, unknown and held messages whose lifetime is over."""
         ...
 
+    async def due_warnings(self, *, created_before: datetime, limit: int) -> Sequence[StoredMessage]:
+        """Return queued and unknown messages older than that whose sender may be told (DELAYED) and was not yet."""
+        ...
+
     async def next_due_at(self, gateways: frozenset[str]) -> datetime | None:
         """Return when the next queued message is due; None when none waits."""
         ...
@@ -408,7 +418,10 @@ class Store(Protocol):
         ...
 
     async def put_outgoing(self, mail: OutgoingMail | None, *, items: Sequence[int], now: datetime) -> None:
-        """Mark *items* as reported and, unless None, keep the report for the mailer: one transaction. ``mail.id`` is ignored."""
+        """Mark *items* as reported and, unless None, keep the report for the mailer: one transaction.
+
+        ``mail.id`` is ignored.
+        """
         ...
 
     async def due_outgoing(self, *, now: datetime, limit: int) -> Sequence[OutgoingMail]:
