@@ -1,0 +1,414 @@
+"""The queue's in-memory twin: the same behaviour as the SQL stores, for tests and rehearsals.
+
+Nothing survives the process. No method waits, so each call is one transaction. It must decide nothing by itself:
+what the stores have in common stands in ``rules.py``.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import datetime
+
+from mailbridge.errors import StoreError
+from mailbridge.model.phone import digits_of
+from mailbridge.model.state import FINAL, UNSUCCESSFUL, State
+from mailbridge.queue import rules
+from mailbridge.queue.contract import (
+    Attempt,
+    Change,
+    Claimed,
+    Detail,
+    DueReport,
+    Filter,
+    GatewayState,
+    HistoryEntry,
+    NewMail,
+    NewMessage,
+    OutgoingMail,
+    Plan,
+    PutResult,
+    Report,
+    ReportItem,
+    StoredMail,
+    StoredMessage,
+)
+
+_STANDING = tuple(f.name for f in fields(rules.Standing))
+_QUESTIONABLE = frozenset({State.UNKNOWN, State.SENT})
+_WAITING = frozenset({State.QUEUED, State.UNKNOWN})
+_MORTAL = frozenset({State.QUEUED, State.UNKNOWN, State.HELD})
+
+
+@dataclass(slots=True)
+class _Tables:
+    """All rows; dictionaries keep the order of insertion."""
+
+    mails: dict[str, StoredMail] = field(default_factory=dict)
+    messages: dict[str, StoredMessage] = field(default_factory=dict)
+    #: mail id -> when its reports may go out
+    hold: dict[str, datetime] = field(default_factory=dict)
+    #: message id -> node that claimed it last
+    claimed_by: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, rules.KeyOwner] = field(default_factory=dict)
+    history: list[HistoryEntry] = field(default_factory=list)
+    attempts: dict[tuple[str, str, str], Attempt] = field(default_factory=dict)
+    #: item id -> (mail id, item)
+    items: dict[int, tuple[str, ReportItem]] = field(default_factory=dict)
+    #: items already handed to the mailer or the log
+    reported: set[int] = field(default_factory=set)
+    outgoing: dict[int, OutgoingMail] = field(default_factory=dict)
+    gateways: dict[str, GatewayState] = field(default_factory=dict)
+    next_gateway_id: int = 1
+    serial: int = 0
+
+    def next_serial(self) -> int:
+        self.serial += 1
+        return self.serial
+
+    def of_mail(self, mail_id: str) -> list[StoredMessage]:
+        return [row for row in self.messages.values() if row.mail_id == mail_id]
+
+    def is_told(self, message_id: str, action: Report) -> bool:
+        return any(item.message_id == message_id and item.action is action for _, item in self.items.values())
+
+    def pending(self, mail_id: str | None = None) -> list[tuple[str, ReportItem]]:
+        return [
+            (owner, item)
+            for id_, (owner, item) in self.items.items()
+            if id_ not in self.reported and mail_id in (None, owner)
+        ]
+
+
+class MemoryStore:
+    """A ``Store`` that lives in dictionaries."""
+
+    def __init__(self) -> None:
+        self._t = _Tables()
+
+    async def open(self) -> None:
+        """Do nothing: there is nothing to open."""
+
+    async def close(self) -> None:
+        """Do nothing; the rows stay readable."""
+
+    async def ping(self) -> None:
+        """Do nothing: memory can always be written to."""
+
+    # -- mails
+    async def put(self, mail: NewMail) -> PutResult:
+        """Keep a mail."""
+        if mail.id in self._t.mails:
+            raise StoreError(f"there is a mail {mail.id} already")
+        sifted = rules.sift(mail, self._t.keys)
+        if sifted.messages:
+            self._t.mails[mail.id] = _stored_mail(mail)
+            self._t.keys |= sifted.keys
+            if mail.hold_reports_until is not None:
+                self._t.hold[mail.id] = mail.hold_reports_until
+        for new in sifted.messages:
+            self._t.messages[new.id] = stored_message(mail, new)
+            self._note(new.id, mail.received_at, new.state.value, new.state, new.detail)
+        return PutResult(mail_id=mail.id, duplicates=sifted.duplicates)
+
+    async def release_reports(self, mail_id: str, *, drop: bool) -> None:
+        """Let a mail's reports go out, or drop the failures its client was told."""
+        self._t.hold.pop(mail_id, None)
+        for _, item in self._t.pending(mail_id) if drop else ():
+            if item.action is Report.FAILED:
+                del self._t.items[item.item_id]
+
+    # -- delivery
+    async def claim(
+        self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan
+    ) -> Sequence[Claimed]:
+        """Take due queued messages and return the requests to make."""
+        if not gateways:
+            return ()
+        rows = _due(self._t, frozenset({State.QUEUED}), now)[:limit]
+        if not rows:
+            return ()
+        ids = rules.IdSource(self._t.next_gateway_id, now)
+        out = []
+        for request, members in rules.assign(plan(rows, ids), rows, self._is_taken, ids):
+            claimed = tuple(rules.intend(row, request, now) for row in members)
+            for row in claimed:
+                self._write_intent(row, node, now)
+            out.append(Claimed(gateway=request.gateway, gateway_id=request.gateway_id, messages=claimed))
+        self._t.next_gateway_id = ids.next if ids.used else self._t.next_gateway_id
+        return tuple(out)
+
+    def _is_taken(self, gateway: str, gateway_id: str, phones: frozenset[str]) -> bool:
+        return any((gateway, gateway_id, phone) in self._t.attempts for phone in phones)
+
+    def _write_intent(self, row: StoredMessage, node: str, now: datetime) -> None:
+        gateway, gateway_id = row.gateway or "", row.gateway_id or ""
+        self._t.messages[row.id] = row
+        self._t.claimed_by[row.id] = node
+        self._t.attempts[gateway, gateway_id, digits_of(row.message.phone)] = Attempt(
+            message_id=row.id, number=row.attempts, gateway=gateway, gateway_id=gateway_id, intent_at=now
+        )
+        self._note(row.id, now, "attempt", row.state, rules.describe_attempt(row))
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Carry out decided moves."""
+        return [self._apply_one(change) for change in changes]
+
+    def _apply_one(self, change: Change) -> bool:
+        row = self._t.messages.get(change.message_id)
+        if row is None:
+            return False
+        standing = rules.Standing(**{name: getattr(row, name) for name in _STANDING})
+        if not rules.applies(standing, change):
+            return False
+        moved = rules.move(standing, change)
+        self._t.messages[row.id] = replace(row, **{name: getattr(moved, name) for name in _STANDING})
+        if change.event:
+            self._note(row.id, change.at, change.event, change.to, rules.describe(change))
+        if change.to in UNSUCCESSFUL:
+            self._t.keys = {key: owner for key, owner in self._t.keys.items() if owner.message_id != row.id}
+        self._add_report(row, change)
+        return True
+
+    def _add_report(self, row: StoredMessage, change: Change) -> None:
+        mail = self._t.mails[row.mail_id]
+        if change.report is None or not rules.is_report_wanted(
+            change.report, reportable=mail.reportable, notify=row.notify
+        ):
+            return
+        if self._t.is_told(row.id, change.report):
+            return
+        item_id = self._t.next_serial()
+        item = ReportItem(
+            item_id=item_id,
+            message_id=row.id,
+            recipient=row.recipient,
+            orcpt=row.orcpt,
+            action=change.report,
+            status=change.report_status,
+            diagnostic=change.report_diagnostic,
+            at=change.at,
+            expires_at=row.expires_at,
+        )
+        self._t.items[item_id] = (row.mail_id, item)
+
+    def _note(self, id_: str, at: datetime, event: str, state: State, detail: Detail) -> None:
+        self._t.history.append(HistoryEntry(message_id=id_, at=at, event=event, state=state, detail=dict(detail)))
+
+    async def due_questions(self, *, now: datetime, limit: int, states: frozenset[State]) -> Sequence[StoredMessage]:
+        """Return ``unknown`` and/or ``sent`` rows whose next question is due, oldest first."""
+        return _due(self._t, states & _QUESTIONABLE, now)[:limit]
+
+    async def find_attempts(self, keys: Sequence[tuple[str, str, str]]) -> Mapping[tuple[str, str, str], StoredMessage]:
+        """Find messages by (gateway, gateway id, phone); the phone with or without its plus."""
+        found = {key: self._t.attempts.get((key[0], key[1], digits_of(key[2]))) for key in keys}
+        return {key: self._t.messages[one.message_id] for key, one in found.items() if one is not None}
+
+    async def attempts_of(self, message_id: str) -> Sequence[Attempt]:
+        """Return a message's attempts, oldest first."""
+        return [one for one in self._t.attempts.values() if one.message_id == message_id]
+
+    async def recover(self, *, node: str, now: datetime) -> int:
+        """Turn what *node* had in ``sending`` into ``unknown``."""
+        rows = [r for r in self._t.messages.values() if r.state is State.SENDING and self._t.claimed_by[r.id] == node]
+        for row in rows:
+            self._t.messages[row.id] = replace(
+                row, state=State.UNKNOWN, unknown_since=now, next_attempt_at=now, updated_at=now
+            )
+            self._note(row.id, now, "unknown", State.UNKNOWN, {"reason": "restart"})
+        return len(rows)
+
+    async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:
+        """Return queued, unknown and held messages whose lifetime is over."""
+        rows = [row for row in self._t.messages.values() if row.state in _MORTAL and row.expires_at <= now]
+        return sorted(rows, key=lambda row: (row.expires_at, row.id))[:limit]
+
+    async def due_warnings(self, *, created_before: datetime, limit: int) -> Sequence[StoredMessage]:
+        """Return queued and unknown messages older than that whose sender may be told and was not yet."""
+        rows = [
+            row
+            for row in self._t.messages.values()
+            if row.state in _WAITING
+            and row.created_at < created_before
+            and rules.is_report_wanted(
+                Report.DELAYED, reportable=self._t.mails[row.mail_id].reportable, notify=row.notify
+            )
+            and not self._t.is_told(row.id, Report.DELAYED)
+        ]
+        return sorted(rows, key=lambda row: (row.created_at, row.id))[:limit]
+
+    async def next_due_at(self, gateways: frozenset[str]) -> datetime | None:
+        """Return when the next queued message is due."""
+        rows = [row for row in self._t.messages.values() if row.state is State.QUEUED] if gateways else []
+        return min((row.next_attempt_at for row in rows if row.next_attempt_at is not None), default=None)
+
+    # -- questions
+    async def get_mail(self, mail_id: str) -> StoredMail | None:
+        """Return a mail."""
+        return self._t.mails.get(mail_id)
+
+    async def get_messages(self, id_: str) -> Sequence[StoredMessage]:
+        """Return a message, or all messages of a mail in order."""
+        return [self._t.messages[id_]] if id_ in self._t.messages else self._t.of_mail(id_)
+
+    async def history(self, message_id: str) -> Sequence[HistoryEntry]:
+        """Return a message's history, oldest first."""
+        return [entry for entry in self._t.history if entry.message_id == message_id]
+
+    async def find(self, wanted: Filter) -> Sequence[StoredMessage]:
+        """List messages, newest first."""
+        rows = sorted(self._t.messages.values(), key=lambda row: (row.created_at, row.id), reverse=True)
+        if wanted.after_id is not None:
+            last = self._t.messages.get(wanted.after_id)
+            if last is None:
+                return []
+            rows = [row for row in rows if (row.created_at, row.id) < (last.created_at, last.id)]
+        return [row for row in rows if _matches(row, self._t.mails[row.mail_id], wanted)][: wanted.limit]
+
+    async def count_states(self) -> Mapping[State, int]:
+        """Count messages by state."""
+        return dict(Counter(row.state for row in self._t.messages.values()))
+
+    # -- gateways
+    async def gateway_states(self) -> Mapping[str, GatewayState]:
+        """Return what is known of each gateway."""
+        return dict(self._t.gateways)
+
+    async def save_gateway_state(self, state: GatewayState) -> None:
+        """Keep a gateway's state."""
+        self._t.gateways[state.name] = state
+
+    async def changed_outside(self) -> bool:
+        """Return False: nobody else can write here."""
+        return False
+
+    # -- reports
+    async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:
+        """Return what senders are to be told, one entry a mail."""
+        waiting: dict[str, list[ReportItem]] = {}
+        for mail_id, item in self._t.pending():
+            waiting.setdefault(mail_id, []).append(item)
+        ready = []
+        for mail_id, items in waiting.items():
+            first_at = min(item.at for item in items)
+            unsettled = any(row.state in rules.UNSETTLED for row in self._t.of_mail(mail_id))
+            held = mail_id in self._t.hold and self._t.hold[mail_id] > now
+            if not held and (not unsettled or first_at <= now - rules.REPORT_WAIT):
+                ready.append((first_at, mail_id))
+        return [
+            DueReport(mail=self._t.mails[mail_id], items=tuple(map(self._refresh, waiting[mail_id])))
+            for _, mail_id in sorted(ready)[:limit]
+        ]
+
+    def _refresh(self, item: ReportItem) -> ReportItem:
+        return replace(item, expires_at=self._t.messages[item.message_id].expires_at)
+
+    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Sequence[int], now: datetime) -> None:  # noqa: ARG002 - only rows on disk keep the moment
+        """Mark *items* as reported and keep the report for the mailer, unless all of them were reported before."""
+        fresh = {id_ for id_ in items if id_ in self._t.items} - self._t.reported
+        self._t.reported |= fresh
+        if mail is not None and (fresh or not items):
+            id_ = self._t.next_serial()
+            self._t.outgoing[id_] = replace(mail, id=id_)
+
+    async def due_outgoing(self, *, now: datetime, limit: int) -> Sequence[OutgoingMail]:
+        """Return the mails whose next attempt is due, oldest first."""
+        rows = [mail for mail in self._t.outgoing.values() if mail.next_attempt_at <= now]
+        return sorted(rows, key=lambda mail: (mail.next_attempt_at, mail.id))[:limit]
+
+    async def settle_outgoing(self, id_: int, *, done: bool, next_attempt_at: datetime | None, error: str) -> None:
+        """Forget a mail that is done with, or note a failed attempt."""
+        mail = self._t.outgoing.pop(id_, None)
+        if mail is not None and not done:
+            self._t.outgoing[id_] = replace(
+                mail,
+                attempts=mail.attempts + 1,
+                next_attempt_at=next_attempt_at or mail.next_attempt_at,
+                last_error=error,
+            )
+
+    # -- housekeeping
+    async def prune(self, *, before: datetime, limit: int) -> int:
+        """Delete old mails that are done with."""
+        t = self._t
+        old = sorted((mail.received_at, mail.id) for mail in t.mails.values() if mail.received_at < before)
+        gone = [id_ for _, id_ in old if not t.pending(id_) and all(row.state in FINAL for row in t.of_mail(id_))][
+            :limit
+        ]
+        for id_ in gone:
+            self._delete(id_)
+        return len(gone)
+
+    def _delete(self, mail_id: str) -> None:
+        t = self._t
+        ids = {row.id for row in t.of_mail(mail_id)}
+        del t.mails[mail_id]
+        t.hold.pop(mail_id, None)
+        for id_ in ids:
+            del t.messages[id_]
+            t.claimed_by.pop(id_, None)
+        t.keys = {key: owner for key, owner in t.keys.items() if owner.message_id not in ids}
+        t.history = [entry for entry in t.history if entry.message_id not in ids]
+        t.attempts = {key: one for key, one in t.attempts.items() if one.message_id not in ids}
+        t.reported -= {id_ for id_, (owner, _) in t.items.items() if owner == mail_id}
+        t.items = {id_: pair for id_, pair in t.items.items() if pair[0] != mail_id}
+
+
+def _due(tables: _Tables, states: frozenset[State], now: datetime) -> list[StoredMessage]:
+    rows = [
+        (row.next_attempt_at, row.id, row)
+        for row in tables.messages.values()
+        if row.state in states and row.next_attempt_at is not None and row.next_attempt_at <= now
+    ]
+    return [row for _, _, row in sorted(rows, key=lambda entry: entry[:2])]
+
+
+def _matches(row: StoredMessage, mail: StoredMail, wanted: Filter) -> bool:
+    return (
+        (wanted.states is None or row.state in wanted.states)
+        and (wanted.phone is None or row.message.phone == wanted.phone)
+        and (wanted.since is None or row.created_at >= wanted.since)
+        and (wanted.until is None or row.created_at < wanted.until)
+        and (wanted.sender is None or _glob(wanted.sender, mail.sender))
+        and (
+            wanted.text is None or any(wanted.text.casefold() in s.casefold() for s in (row.message.text, mail.subject))
+        )
+    )
+
+
+def _glob(pattern: str, text: str) -> bool:
+    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern.casefold())
+    return re.fullmatch("".join(parts), text.casefold(), re.DOTALL) is not None
+
+
+def _stored_mail(mail: NewMail) -> StoredMail:
+    return StoredMail(**{f.name: getattr(mail, f.name) for f in fields(StoredMail)})
+
+
+def stored_message(mail: NewMail, new: NewMessage) -> StoredMessage:
+    """Return *new* as it stands right after ``put``."""
+    return StoredMessage(
+        id=new.id,
+        mail_id=mail.id,
+        message=new.message,
+        recipient=new.recipient,
+        notify=new.notify,
+        orcpt=new.orcpt,
+        state=new.state,
+        attempts=0,
+        gateway=None,
+        gateway_id=None,
+        attempted_at=None,
+        unknown_since=None,
+        asked=0,
+        parts=new.message.parts,
+        price=None,
+        currency=None,
+        error=None,
+        created_at=mail.received_at,
+        updated_at=mail.received_at,
+        next_attempt_at=None if new.state in FINAL else new.next_attempt_at,
+        expires_at=new.expires_at,
+    )

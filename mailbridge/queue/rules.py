@@ -1,0 +1,239 @@
+"""The decisions every store takes alike: is a change allowed, what does it make of a row, what is a duplicate.
+
+Pure functions over plain values, called inside a store's transaction; the SQL stores and the in-memory twin share them,
+so that there is one answer. They must not read a clock, a row or a random number by themselves.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from mailbridge.model.outcome import SmsError
+from mailbridge.model.phone import digits_of
+from mailbridge.model.state import FINAL, State, can_move
+from mailbridge.queue.contract import Assignment, Change, Detail, Json, NewMail, NewMessage, Report, StoredMessage
+
+#: while a message of a mail is in one of these, more may soon have to be told about that mail
+UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.UNKNOWN})
+#: … but what has to be told waits no longer than this for the rest
+REPORT_WAIT = timedelta(seconds=30)
+
+#: the gateway takes ids from 1 to 2^31 - 1 (smsc-api.md 2.2)
+MAX_GATEWAY_ID = 2_147_483_647
+_ID_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
+_IDS_PER_S = 4
+
+
+# ------------------------------------------------------------------------------------------------- changes
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """The part of a message that a ``Change`` may alter; the names are those of ``StoredMessage``."""
+
+    state: State
+    attempts: int
+    gateway_id: str | None
+    unknown_since: datetime | None
+    asked: int
+    parts: int
+    price: Decimal | None
+    currency: str | None
+    error: SmsError | None
+    updated_at: datetime
+    next_attempt_at: datetime | None
+    expires_at: datetime
+
+
+def applies(standing: Standing, change: Change) -> bool:
+    """Tell whether the row still is where *change* was decided, and the move is legal."""
+    return (
+        standing.state in change.expect
+        and (change.attempt is None or change.attempt == standing.attempts)
+        and can_move(standing.state, change.to)
+    )
+
+
+def move(standing: Standing, change: Change) -> Standing:
+    """Return what *change* makes of *standing*.
+
+    A final message is due no more; one that goes back to the queue without a time is due at once.
+    """
+    due_at = change.next_attempt_at or standing.next_attempt_at
+    if change.to in FINAL:
+        due_at = None
+    elif change.to is State.QUEUED and due_at is None:
+        due_at = change.at
+    given_up = change.to is State.UNKNOWN and standing.state is not State.UNKNOWN
+    return Standing(
+        state=change.to,
+        attempts=max(0, standing.attempts - 1) if change.uncount_attempt else standing.attempts,
+        gateway_id=change.gateway_id or standing.gateway_id,
+        unknown_since=change.at if given_up else standing.unknown_since,
+        asked=standing.asked if change.asked is None else change.asked,
+        parts=standing.parts if change.parts is None else change.parts,
+        price=standing.price if change.price is None else change.price,
+        currency=standing.currency if change.currency is None else change.currency,
+        error=change.error or (None if change.clear_error else standing.error),
+        updated_at=change.at,
+        next_attempt_at=due_at,
+        expires_at=change.expires_at or standing.expires_at,
+    )
+
+
+def describe(change: Change) -> Detail:
+    """Return the history's detail of *change*: its own, with the error beside it."""
+    if change.error is None:
+        return change.detail
+    error: dict[str, Json] = {
+        "code": change.error.code,
+        "text": change.error.text,
+        "class": change.error.error_class.value,
+    }
+    return {**change.detail, "error": error}
+
+
+def is_report_wanted(report: Report, *, reportable: bool, notify: frozenset[str] | None) -> bool:
+    """Tell whether the sender is to hear of it (RFC 3461 section 4.1: no NOTIFY means failures and delays)."""
+    if not reportable:
+        return False
+    match report:
+        case Report.FAILED:
+            return notify is None or "FAILURE" in notify
+        case Report.DELAYED:
+            return notify is None or "DELAY" in notify
+        case Report.DELIVERED | Report.RELAYED:
+            return notify is not None and "SUCCESS" in notify
+
+
+# ---------------------------------------------------------------------------------------------- duplicates
+@dataclass(frozen=True, slots=True)
+class KeyOwner:
+    """Who owns a dedupe key, and until when."""
+
+    message_id: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sifted:
+    """What of a mail is to be stored: nothing when *messages* is empty."""
+
+    messages: tuple[NewMessage, ...]
+    duplicates: Mapping[str, str]
+    #: the dedupe keys this mail takes
+    keys: Mapping[str, KeyOwner] = field(default_factory=dict)
+
+
+def sift(mail: NewMail, owners: Mapping[str, KeyOwner]) -> Sifted:
+    """Find *mail*'s duplicates among *owners*, which holds the owner of each of its keys that has one.
+
+    A message owns its keys at once, so a number given twice in one mail gets one message.
+    """
+    taken: dict[str, KeyOwner] = {}
+    messages: list[NewMessage] = []
+    duplicates: dict[str, str] = {}
+    for new in mail.messages:
+        original = _find_original(new, mail.received_at, taken, owners)
+        if original is None:
+            messages.append(new)
+            taken |= {key.key: KeyOwner(new.id, key.until) for key in new.dedupe}
+        else:
+            duplicates[new.id] = original
+            messages.append(replace(new, state=State.SUPPRESSED, detail={**new.detail, "duplicate_of": original}))
+    if duplicates and len(duplicates) == len(messages):
+        return Sifted(messages=(), duplicates=duplicates)
+    return Sifted(messages=tuple(messages), duplicates=duplicates, keys=taken)
+
+
+def _find_original(new: NewMessage, at: datetime, *owners: Mapping[str, KeyOwner]) -> str | None:
+    for key in new.dedupe:
+        for known in owners:
+            owner = known.get(key.key)
+            if owner is not None and owner.until > at:
+                return owner.message_id
+    return None
+
+
+# ------------------------------------------------------------------------------------------------ claiming
+class IdSource:
+    """Fresh gateway ids, drawn inside one claiming transaction, which writes *next* back.
+
+    The floor of four a second since 2026 lies above all that was drawn before, so a queue restored from an old
+    backup does not repeat ids (unless more than four a second were drawn all the time since).
+    """
+
+    def __init__(self, stored_next: int, now: datetime) -> None:
+        floor = int((now - _ID_EPOCH).total_seconds() * _IDS_PER_S)
+        self._start = self.next = max(stored_next, floor, 1)
+
+    @property
+    def used(self) -> bool:
+        """True once an id was drawn."""
+        return self.next != self._start
+
+    def __call__(self) -> int:
+        """Draw the next id; after the greatest one comes 1."""
+        drawn = (self.next - 1) % MAX_GATEWAY_ID + 1
+        self.next += 1
+        return drawn
+
+
+#: tells whether (gateway, gateway id) was used before with one of these phones (digits)
+IsTaken = Callable[[str, str, frozenset[str]], bool]
+
+
+def assign(
+    wanted: Sequence[Assignment], rows: Sequence[StoredMessage], is_taken: IsTaken, next_id: Callable[[], int]
+) -> list[tuple[Assignment, tuple[StoredMessage, ...]]]:
+    """Return each wanted request with its rows, under an id that no earlier attempt to one of its phones had.
+
+    Rows the plan was not given, rows it names twice and second rows to one phone are left out: they stay queued.
+    """
+    free = {row.id: row for row in rows}
+    used: set[tuple[str, str, str]] = set()
+    out: list[tuple[Assignment, tuple[StoredMessage, ...]]] = []
+    for one in wanted:
+        by_phone: dict[str, StoredMessage] = {}
+        for id_ in one.message_ids:
+            if id_ in free:
+                row = free.pop(id_)
+                by_phone.setdefault(digits_of(row.message.phone), row)
+        if not by_phone:
+            continue
+        members, phones = tuple(by_phone.values()), frozenset(by_phone)
+        chosen = one.gateway_id
+        while is_taken(one.gateway, chosen, phones) or any((one.gateway, chosen, p) in used for p in phones):
+            chosen = str(next_id())
+        used |= {(one.gateway, chosen, phone) for phone in phones}
+        ids = tuple(row.id for row in members)
+        out.append((replace(one, gateway_id=chosen, message_ids=ids), members))
+    return out
+
+
+def intend(row: StoredMessage, request: Assignment, now: datetime) -> StoredMessage:
+    """Return *row* as it stands once the intent of its next attempt is written."""
+    return replace(
+        row,
+        state=State.SENDING,
+        attempts=row.attempts + 1,
+        gateway=request.gateway,
+        gateway_id=request.gateway_id,
+        attempted_at=now,
+        unknown_since=None,
+        asked=0,
+        updated_at=now,
+    )
+
+
+def describe_attempt(row: StoredMessage) -> Detail:
+    """Return the history's detail of an attempt whose intent stands in *row*."""
+    return {"attempt": row.attempts, "gateway": row.gateway, "gateway_id": row.gateway_id}
+
+
+# ------------------------------------------------------------------------------------------------- filters
+def like_pattern(glob: str) -> str:
+    r"""Return *glob* (``*`` and ``?``) as a LIKE pattern with ``\`` as its escape."""
+    escaped = glob.replace("\\", "\\\\").replace("%", "\\%").replace("_", "\\_")
+    return escaped.replace("*", "%").replace("?", "_")
