@@ -363,7 +363,7 @@ class Store(Protocol):
         ...
 
     async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:
-        """Return queued, unknown and held messages whose lifetime is over."""
+        """Return queued and unknown messages whose lifetime is over (a held one waits for a person)."""
         ...
 
     async def due_warnings(self, *, created_before: datetime, limit: int) -> Sequence[StoredMessage]:

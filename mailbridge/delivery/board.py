@@ -1,0 +1,119 @@
+"""Which gateways take messages now: the breaker's states, kept in the store, and each gateway's pace.
+
+The one place that knows both; dispatcher, questions, prober, health and metrics read it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+
+import structlog
+
+from mailbridge.clock import Clock
+from mailbridge.delivery import breaker
+from mailbridge.delivery.breaker import Trouble
+from mailbridge.delivery.decide import Policy
+from mailbridge.delivery.pace import Pace
+from mailbridge.delivery.receipts import Read
+from mailbridge.errors import StoreError
+from mailbridge.gateway.contract import Gateway
+from mailbridge.model.outcome import Balance, SmsError, Suspended
+from mailbridge.queue.contract import GatewayState, Store
+
+log = structlog.get_logger()
+
+
+class Carrier:
+    """One gateway with what delivery keeps beside it."""
+
+    def __init__(self, gateway: Gateway, *, policy: Policy, read: Read, max_in_flight: int) -> None:
+        self.gateway = gateway
+        self.policy = policy
+        self.read = read
+        self.pace = Pace(max_in_flight)
+        #: transport failures in a row
+        self.failures = 0
+        #: money left, as last heard
+        self.balance: Decimal | None = None
+
+    @property
+    def name(self) -> str:
+        """The gateway's name in the configuration."""
+        return self.gateway.name
+
+
+#: called with the state before and after, when a gateway is suspended or resumed
+Announce = Callable[[GatewayState, GatewayState], None]
+
+
+class Board:
+    """The gateways in the order of the configuration and whether each takes messages now."""
+
+    def __init__(self, carriers: Sequence[Carrier], *, store: Store, clock: Clock, announce: Announce) -> None:
+        self.carriers = {carrier.name: carrier for carrier in carriers}
+        self._store = store
+        self._clock = clock
+        self._announce = announce
+        self._states = {name: GatewayState(name=name) for name in self.carriers}
+        self._troubles: dict[str, Trouble] = {}
+
+    @property
+    def states(self) -> Mapping[str, GatewayState]:
+        """State of each gateway."""
+        return self._states
+
+    def open_carriers(self) -> list[Carrier]:
+        """Return the gateways that take messages now, best first."""
+        return [carrier for name, carrier in self.carriers.items() if not self._states[name].suspended]
+
+    async def load(self, *, probe_now: bool) -> None:
+        """Read the states that another process or an earlier run left; *probe_now* asks the suspended ones at once."""
+        kept = await self._store.gateway_states()
+        for name in self.carriers:
+            state = kept.get(name, GatewayState(name=name))
+            if probe_now and state.suspended and not state.by_hand:
+                state = replace(state, probe_at=self._clock.now())
+            self._note(state)
+
+    async def suspend(self, name: str, trouble: Trouble) -> None:
+        """Leave *name* alone until a probe finds it well."""
+        state = breaker.suspend(self._states[name], trouble, now=self._clock.now())
+        if state is not self._states[name]:
+            self._troubles[name] = trouble
+            await self._set(state)
+
+    async def probed(self, name: str, answer: Balance | Suspended | SmsError) -> None:
+        """Take a probe's answer in."""
+        if isinstance(answer, Balance):
+            self.carriers[name].balance = answer.balance
+        state = self._states[name]
+        if not state.suspended:
+            return
+        trouble = self._troubles.get(name) or breaker.trouble_left(state)
+        if isinstance(answer, Suspended):
+            self._troubles[name] = breaker.trouble_of(answer)
+        await self._set(breaker.after_probe(state, answer, trouble=trouble, now=self._clock.now()))
+
+    async def transport(self, name: str, error: SmsError | None) -> None:
+        """Count a request that got no usable answer (*error*), or one that got one (None)."""
+        carrier = self.carriers[name]
+        carrier.failures = 0 if error is None else carrier.failures + 1
+        if error is not None and carrier.failures >= breaker.TRANSPORT_FAILURES:
+            carrier.failures = 0
+            await self.suspend(name, breaker.transport_trouble(error))
+
+    async def _set(self, state: GatewayState) -> None:
+        self._note(state)
+        try:
+            await self._store.save_gateway_state(state)
+        except StoreError as error:
+            # it holds in this process all the same; the next change is written again
+            log.warning("store trouble", doing="save_gateway_state", because=type(error).__name__)
+
+    def _note(self, state: GatewayState) -> None:
+        before = self._states[state.name]
+        self._states[state.name] = state
+        if before.suspended != state.suspended:
+            self._announce(before, state)

@@ -1,0 +1,148 @@
+"""What an outcome, a receipt or the passing of time means for a message: pure functions from values to a ``Change``.
+
+Nothing here waits, asks or stores; time and chance are arguments.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from mailbridge.delivery.poll import next_question_at
+from mailbridge.delivery.retry import Backoff
+from mailbridge.model.outcome import (
+    Accepted,
+    Deferred,
+    ErrorClass,
+    Outcome,
+    Refused,
+    SmsError,
+    Suspended,
+    Unknown,
+)
+from mailbridge.model.reply import LIFETIME_OVER
+from mailbridge.model.state import State
+from mailbridge.queue.contract import Change, Detail, Report, StoredMessage
+
+_SENDING = frozenset({State.SENDING})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """What the configuration says about one gateway's messages. All in seconds."""
+
+    backoff: Backoff
+    poll_s: float
+    quarantine_s: float
+    #: hold | fail | retry
+    on_unknown: str
+    currency: str = ""
+
+
+def diagnostic_of(error: SmsError) -> str:
+    """Return *error* as a Diagnostic-Code field's value (RFC 3464 2.3.6): ``x-smsc; 7 invalid number``."""
+    return f"x-smsc; {error.code} {error.text}".strip()
+
+
+def detail_of(error: SmsError) -> Detail:
+    """Return *error* for the history and the log."""
+    return {"code": error.code, "text": error.text, "class": error.error_class.value}
+
+
+def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now: datetime, random: float) -> Change:
+    """Say what *outcome* of the newest attempt means for *row*, which is ``sending``."""
+    match outcome:
+        case Accepted():
+            return Change(
+                message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.SENT, at=now, event="sent",
+                detail={"gateway": row.gateway, "gateway_id": outcome.gateway_id, "parts": outcome.parts,
+                        "price": None if outcome.price is None else str(outcome.price)},
+                clear_error=True, parts=outcome.parts, price=outcome.price, currency=policy.currency or None,
+                next_attempt_at=next_question_at(State.SENT, asked=0, since=now, now=now, poll_s=policy.poll_s), asked=0,
+            )  # fmt: skip
+        case Deferred():
+            wait_s = policy.backoff.delay_s(row.attempts, random)
+            if outcome.retry_after_s is not None:
+                wait_s = max(wait_s, outcome.retry_after_s)
+            return Change(
+                message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.QUEUED, at=now, event="deferred",
+                detail={**detail_of(outcome.error), "retry_in_s": round(wait_s, 1)},
+                error=outcome.error, next_attempt_at=now + timedelta(seconds=wait_s),
+            )  # fmt: skip
+        case Refused():
+            return Change(
+                message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.FAILED, at=now, event="refused",
+                detail=detail_of(outcome.error), error=outcome.error,
+                report=Report.FAILED, report_status=outcome.reply.enhanced,
+                report_diagnostic=diagnostic_of(outcome.error),
+            )  # fmt: skip
+        case Suspended():
+            return Change(
+                message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.QUEUED, at=now, event="deferred",
+                detail={**detail_of(outcome.error), "gateway": f"{row.gateway} suspended"},
+                error=outcome.error, next_attempt_at=now, uncount_attempt=True,
+            )  # fmt: skip
+        case Unknown():
+            return Change(
+                message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.UNKNOWN, at=now, event="unknown",
+                detail=detail_of(outcome.error), error=outcome.error, asked=0,
+                next_attempt_at=next_question_at(
+                    State.UNKNOWN, asked=0, since=now, now=now, poll_s=policy.poll_s, quarantine_s=policy.quarantine_s
+                ),
+            )  # fmt: skip
+        case _:
+            assert_never(outcome)
+
+
+def split_again(row: StoredMessage, *, now: datetime) -> Change:
+    """Put *row* of a batch refused as a whole back: it goes again at once in a smaller one; no attempt is spent."""
+    return Change(
+        message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.QUEUED, at=now, event="deferred",
+        detail={"because": "the whole batch was refused; tried again in halves"},
+        next_attempt_at=now, uncount_attempt=True,
+    )  # fmt: skip
+
+
+def decide_expiry(row: StoredMessage, *, policy: Policy | None, lifetime_s: float, now: datetime) -> Change:
+    """Say what becomes of *row*, ``queued`` or ``unknown``, whose lifetime is over."""
+    if row.state is State.UNKNOWN:
+        return _unknown_for_good(
+            row, on_unknown=policy.on_unknown if policy else "hold", lifetime_s=lifetime_s, now=now
+        )
+    error = row.error or SmsError(code="lifetime", text="delivery time expired", error_class=ErrorClass.EXPIRED)
+    return Change(
+        message_id=row.id, expect=frozenset({State.QUEUED}), attempt=row.attempts, to=State.EXPIRED, at=now,
+        event="expired", detail={"because": "lifetime over", **detail_of(error)}, error=error,
+        report=Report.FAILED, report_status="4.4.7", report_diagnostic=diagnostic_of(error),
+    )  # fmt: skip
+
+
+def _unknown_for_good(row: StoredMessage, *, on_unknown: str, lifetime_s: float, now: datetime) -> Change:
+    unknown = frozenset({State.UNKNOWN})
+    because: Detail = {"because": f"never known what became of attempt {row.attempts}; on_unknown: {on_unknown}"}
+    if on_unknown == "retry":
+        return Change(
+            message_id=row.id, expect=unknown, attempt=row.attempts, to=State.QUEUED, at=now, event="deferred",
+            detail=because, next_attempt_at=now, expires_at=now + timedelta(seconds=lifetime_s),
+        )  # fmt: skip
+    error = row.error or SmsError(code="unknown", text="no usable answer", error_class=ErrorClass.UNKNOWN)
+    if on_unknown == "fail":
+        return Change(
+            message_id=row.id, expect=unknown, attempt=row.attempts, to=State.EXPIRED, at=now, event="expired",
+            detail=because, error=error,
+            report=Report.FAILED, report_status=LIFETIME_OVER.enhanced, report_diagnostic=diagnostic_of(error),
+        )  # fmt: skip
+    return Change(
+        message_id=row.id, expect=unknown, attempt=row.attempts, to=State.HELD, at=now, event="held", detail=because,
+        error=error,
+    )  # fmt: skip
+
+
+def decide_warning(row: StoredMessage, *, now: datetime) -> Change:
+    """Tell the sender once that *row* is late; its state stays."""
+    error = row.error or SmsError(code="queue", text="waiting", error_class=ErrorClass.DEFERRED)
+    return Change(
+        message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=row.state, at=now, event="",
+        report=Report.DELAYED, report_status="4.4.7", report_diagnostic=diagnostic_of(error),
+    )  # fmt: skip

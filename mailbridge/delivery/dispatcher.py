@@ -1,0 +1,249 @@
+"""The loop that sends: claim what is due, hand it over in batches, settle what came back.
+
+The intent is on disk before a request leaves (``Store.claim``) and the outcome after it (``Store.apply``);
+whatever happens in between leaves the row ``sending``, which a restart turns into ``unknown``, never into ``queued``.
+Messages that wait while all slots are taken leave together in the next request; alone, a message leaves at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from typing import assert_never
+
+import structlog
+
+from mailbridge.clock import Clock
+from mailbridge.delivery import breaker
+from mailbridge.delivery.batch import plan_batches
+from mailbridge.delivery.board import Board, Carrier
+from mailbridge.delivery.decide import decide_outcome, detail_of, split_again
+from mailbridge.delivery.loops import wait_for_ring
+from mailbridge.delivery.watch import Watch
+from mailbridge.errors import StoreError
+from mailbridge.gateway.contract import Batch
+from mailbridge.model.outcome import Accepted, Deferred, ErrorClass, Outcome, Refused, SmsError, Suspended, Unknown
+from mailbridge.queue.contract import Assignment, Change, Claimed, Store, StoredMessage
+
+log = structlog.get_logger()
+
+#: how long the loop sleeps at most, so that a clock that jumps or a verb's change is noticed
+IDLE_S = 1.0
+_STORE_RETRY_S = 0.5
+
+
+class Dispatcher:
+    """Sends what is due, for one node."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        board: Board,
+        watch: Watch,
+        clock: Clock,
+        random: Callable[[], float],
+        node: str,
+        failpoint: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self._store = store
+        self._board = board
+        self._watch = watch
+        self._clock = clock
+        self._random = random
+        self._node = node
+        self._failpoint = failpoint
+        self._wake = asyncio.Event()
+        self._stopping = False
+        self._attempts: set[asyncio.Task[None]] = set()
+        #: message id -> number of the part of a refused batch it belongs to
+        self._parts: dict[str, int] = {}
+        self._part_number = 0
+        #: wall time of the loop's last turn, for health
+        self.beat_at = clock.now()
+
+    def wake(self) -> None:
+        """Something is due now: a mail came in, a gateway is well again, a person asked."""
+        self._wake.set()
+
+    def takes_messages(self) -> bool:
+        """Tell whether an attempt made now would reach a gateway."""
+        return bool(self._board.open_carriers())
+
+    @property
+    def in_flight(self) -> int:
+        """Requests under way."""
+        return len(self._attempts)
+
+    async def run(self) -> None:
+        """Send until ``stop``; an error nobody foresaw costs one turn of the loop."""
+        while not self._stopping:
+            self._wake.clear()
+            self.beat_at = self._clock.now()
+            claimed = await self._claim()
+            for request in claimed:
+                task = asyncio.create_task(self._attempt(request), name=f"attempt {request.gateway_id}")
+                self._attempts.add(task)
+                task.add_done_callback(self._attempt_ended)
+            if not claimed:
+                await self._sleep()
+
+    async def stop(self, limit_s: float) -> None:
+        """Claim nothing more and settle what is in flight, at most *limit_s*; the rest stays ``sending`` on disk."""
+        self._stopping = True
+        self._wake.set()
+        if self._attempts:
+            _done, late = await asyncio.wait(self._attempts, timeout=limit_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+    def _attempt_ended(self, task: asyncio.Task[None]) -> None:
+        self._attempts.discard(task)
+        self._wake.set()
+        if not task.cancelled() and (error := task.exception()) is not None:
+            # its rows stay `sending` and are asked about after a restart; nothing else may be assumed
+            log.error("attempt broke", task=task.get_name(), because=type(error).__name__)
+
+    async def _sleep(self) -> None:
+        wait_s = IDLE_S
+        try:
+            due_at = await self._store.next_due_at(frozenset(carrier.name for carrier in self._board.open_carriers()))
+        except StoreError:
+            due_at = None
+        if due_at is not None:
+            wait_s = min(IDLE_S, max(0.0, (due_at - self._clock.now()).total_seconds()))
+            # due already and not claimed: all slots are taken, an attempt that ends wakes us
+            wait_s = wait_s or IDLE_S
+        await wait_for_ring(self._wake, wait_s, self._clock)
+
+    async def _claim(self) -> Sequence[Claimed]:
+        carrier = next(iter(self._board.open_carriers()), None)
+        if carrier is None:
+            self._watch.give_up()
+            return ()
+        free = carrier.pace.free
+        if free == 0:
+            return ()
+        opened = carrier
+
+        def plan(rows: Sequence[StoredMessage], next_id: Callable[[], int]) -> Sequence[Assignment]:
+            return plan_batches(rows, next_id, gateway=opened.gateway, requests=free, parts=self._parts)
+
+        try:
+            claimed = await self._store.claim(
+                now=self._clock.now(),
+                limit=free * carrier.gateway.max_batch,
+                node=self._node,
+                gateways=frozenset({carrier.name}),
+                plan=plan,
+            )
+        except StoreError as error:
+            log.warning("store trouble", doing="claim", because=type(error).__name__)
+            await self._clock.sleep(_STORE_RETRY_S)
+            return ()
+        for _ in claimed:
+            carrier.pace.start()
+        return claimed
+
+    async def _attempt(self, request: Claimed) -> None:
+        carrier = self._board.carriers[request.gateway]
+        self._failpoint("after intent")
+        for row in request.messages:
+            log.info("attempt", id=row.id, attempt=row.attempts, gateway=carrier.name, gateway_id=request.gateway_id)
+        too_many = False
+        try:
+            outcomes = await self._send(carrier, request)
+            too_many = any(isinstance(outcome, Deferred) and outcome.slow_down for outcome in outcomes)
+        finally:
+            carrier.pace.finish(too_many=too_many)
+        self._failpoint("after answer")
+        await self._settle(carrier, request, outcomes)
+        self._failpoint("after settle")
+
+    async def _send(self, carrier: Carrier, request: Claimed) -> Sequence[Outcome]:
+        batch = Batch(gateway_id=request.gateway_id, messages=tuple(row.message for row in request.messages))
+        try:
+            outcomes = await carrier.gateway.send(batch)
+            if len(outcomes) != len(request.messages):
+                raise ValueError("a gateway must give one outcome for each message")
+            return outcomes
+        except Exception as error:
+            # a bug of ours: bytes may have left, so only asking can tell
+            log.exception("attempt broke", gateway=carrier.name, gateway_id=request.gateway_id)
+            broke = SmsError(code="internal", text=type(error).__name__, error_class=ErrorClass.UNKNOWN)
+            return [Unknown(error=broke)] * len(request.messages)
+
+    async def _settle(self, carrier: Carrier, request: Claimed, outcomes: Sequence[Outcome]) -> None:
+        now = self._clock.now()
+        if _refused_whole(outcomes):
+            halves = self._halve(request.messages)
+            changes = [split_again(row, now=now) for row in halves]
+        else:
+            changes = [
+                decide_outcome(row, outcome, policy=carrier.policy, now=now, random=self._random())
+                for row, outcome in zip(request.messages, outcomes, strict=True)
+            ]
+            for row in request.messages:
+                self._parts.pop(row.id, None)
+        await self._judge(carrier, outcomes)
+        await self._apply(changes)
+        for row, outcome, change in zip(request.messages, outcomes, changes, strict=True):
+            _log_change(row, change, outcome)
+            if change.event != "deferred" or not isinstance(outcome, Refused):
+                self._watch.note(row.id, outcome)
+
+    def _halve(self, rows: Sequence[StoredMessage]) -> Sequence[StoredMessage]:
+        middle = len(rows) // 2
+        for half in (rows[:middle], rows[middle:]):
+            self._part_number += 1
+            self._parts.update(dict.fromkeys((row.id for row in half), self._part_number))
+        return rows
+
+    async def _judge(self, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
+        """Let the breaker and the balance know what one request showed about the gateway as a whole."""
+        first = outcomes[0]
+        match first:
+            case Suspended():
+                await self._board.transport(carrier.name, None)
+                await self._board.suspend(carrier.name, breaker.trouble_of(first))
+            case Unknown():
+                await self._board.transport(carrier.name, first.error)
+            case Deferred() if not first.left:
+                await self._board.transport(carrier.name, first.error)
+            case Accepted() | Refused() | Deferred():
+                await self._board.transport(carrier.name, None)
+                if isinstance(first, Accepted) and first.balance is not None:
+                    carrier.balance = first.balance
+            case _:
+                assert_never(first)
+
+    async def _apply(self, changes: Sequence[Change]) -> None:
+        """Write what is known, however long the disk takes; only a stop or a crash leaves the rows ``sending``."""
+        while True:
+            try:
+                await self._store.apply(changes)
+            except StoreError as error:
+                log.warning("store trouble", doing="apply", because=type(error).__name__)
+                await self._clock.sleep(_STORE_RETRY_S)
+            else:
+                return
+
+
+def _refused_whole(outcomes: Sequence[Outcome]) -> bool:
+    first = outcomes[0]
+    return len(outcomes) > 1 and isinstance(first, Refused) and first.whole_request
+
+
+def _log_change(row: StoredMessage, change: Change, outcome: Outcome) -> None:
+    fields: dict[str, object] = {"id": row.id, "phone": row.message.phone, "attempt": row.attempts}
+    if isinstance(outcome, Accepted):
+        fields |= {"gateway": row.gateway, "gateway_id": outcome.gateway_id, "parts": outcome.parts}
+        if outcome.price is not None:
+            fields["price"] = str(outcome.price)
+    else:
+        fields |= {"gateway": row.gateway, **detail_of(outcome.error)}
+        if change.next_attempt_at is not None:
+            fields["next_in_s"] = round((change.next_attempt_at - change.at) / timedelta(seconds=1), 1)
+    (log.info if isinstance(outcome, Accepted | Deferred) else log.warning)(change.event, **fields)

@@ -1,0 +1,91 @@
+"""The duties of time: lifetimes that end, warnings about delays, history that grows old, changes made by verbs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import structlog
+
+from mailbridge.clock import Clock
+from mailbridge.config.model import Queue
+from mailbridge.delivery.board import Board
+from mailbridge.delivery.decide import decide_expiry, decide_warning
+from mailbridge.model.state import State
+from mailbridge.queue.contract import Store, StoredMessage
+
+log = structlog.get_logger()
+
+_AT_ONCE = 500
+_PRUNE_AT_ONCE = 200
+_PRUNE_EVERY_S = 600.0
+
+
+class Keeper:
+    """Ends lifetimes, warns of delays, prunes the history, and notices what other processes did to the queue."""
+
+    idle_s = 1.0
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        board: Board,
+        clock: Clock,
+        settings: Queue,
+        wake: Callable[[], None],
+        alarm: Callable[[StoredMessage], None],
+    ) -> None:
+        self._store = store
+        self._board = board
+        self._clock = clock
+        self._settings = settings
+        self._wake = wake
+        self._alarm = alarm
+        self._pruned_at = clock.monotonic()
+
+    async def step(self) -> int:
+        """Do what time asks for; return how many messages were touched."""
+        if await self._store.changed_outside():
+            await self._board.load(probe_now=False)
+            self._wake()
+        return await self._expire() + await self._warn() + await self._prune()
+
+    async def _expire(self) -> int:
+        now = self._clock.now()
+        rows = {row.id: row for row in await self._store.expired(now=now, limit=_AT_ONCE)}
+        changes = []
+        for row in rows.values():
+            carrier = self._board.carriers.get(row.gateway or "")
+            policy = carrier.policy if carrier else None
+            changes.append(decide_expiry(row, policy=policy, lifetime_s=self._settings.lifetime, now=now))
+        if not changes:
+            return 0
+        for change, took in zip(changes, await self._store.apply(changes), strict=True):
+            if not took:
+                continue
+            row = rows[change.message_id]
+            log.warning(change.event, id=row.id, phone=row.message.phone, **change.detail)
+            if change.to is State.HELD:
+                self._alarm(row)
+        return len(changes)
+
+    async def _warn(self) -> int:
+        if self._settings.delay_warning <= 0:
+            return 0
+        now = self._clock.now()
+        before = now - timedelta(seconds=self._settings.delay_warning)
+        rows = await self._store.due_warnings(created_before=before, limit=_AT_ONCE)
+        if rows:
+            await self._store.apply([decide_warning(row, now=now) for row in rows])
+        return len(rows)
+
+    async def _prune(self) -> int:
+        """Delete old history in small steps: one every ten minutes, the next at once while there is more."""
+        if self._clock.monotonic() - self._pruned_at < _PRUNE_EVERY_S:
+            return 0
+        before = self._clock.now() - timedelta(seconds=self._settings.keep_history)
+        pruned = await self._store.prune(before=before, limit=_PRUNE_AT_ONCE)
+        if pruned < _PRUNE_AT_ONCE:
+            self._pruned_at = self._clock.monotonic()
+        return pruned

@@ -1,0 +1,197 @@
+"""Where the door's mail becomes messages on disk, and the answer to DATA is found.
+
+    ReceivedMail -> parse -> compose -> Store.put -> (wait for the verdict) -> Reply
+
+The answer is given only after the mail is committed. Whoever calls may be cancelled; the commit happens whole or not.
+The reading and deciding is intake's, the keeping is the queue's, the sending is delivery's; here they meet.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from mailbridge.clock import Clock
+from mailbridge.delivery.watch import Verdicts, Watch
+from mailbridge.model import reply as replies
+from mailbridge.model.ids import message_id
+from mailbridge.model.mail import Mail, ReceivedMail, Recipient
+from mailbridge.model.message import Message
+from mailbridge.model.outcome import Accepted, Outcome, Refused
+from mailbridge.model.reply import Reply
+from mailbridge.queue.contract import DedupeKey, NewMail, NewMessage, PutResult, Store
+
+log = structlog.get_logger()
+
+#: a mail repeated by its client is known for a day by its Message-ID, for a minute by its bytes (contract section 4)
+_KNOWN_BY_ID_S = 86400.0
+_KNOWN_BY_BYTES_S = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the configuration says about taking mails in."""
+
+    #: wait for the gateway's answer before answering DATA
+    verdict: bool
+    verdict_wait_s: float
+    lifetime_s: float
+    keep_original_bytes: int
+
+
+#: intake's composing: (mail, recipient, now) -> Message; raises errors.Rejected
+Compose = Callable[[Mail, Recipient, ReceivedMail], Message]
+
+
+class Reception:
+    """Takes mails in; implements the door's ``smtp.contract.Reception``."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        parse: Callable[[bytes], Mail],
+        compose: Compose,
+        is_reportable: Callable[[str, Mail], bool],
+        store: Store,
+        watch: Watch,
+        clock: Clock,
+        wake: Callable[[], None],
+        takes_messages: Callable[[], bool],
+        failpoint: Callable[[str], None] = lambda _name: None,
+    ) -> None:
+        self._settings = settings
+        self._parse = parse
+        self._compose = compose
+        self._is_reportable = is_reportable
+        self._store = store
+        self._watch = watch
+        self._clock = clock
+        self._wake = wake
+        self._takes_messages = takes_messages
+        self._failpoint = failpoint
+
+    async def receive(self, received: ReceivedMail, *, each: bool = False) -> Sequence[Reply]:
+        """Keep *received* and return the reply to DATA; *each*: one reply for each recipient (LMTP).
+
+        Raises: IntakeError with the reply to give; StoreError when the queue cannot promise anything now.
+        """
+        mail = self._parse(received.content)
+        log.info(
+            "received", id=received.id, client=received.client.address, user=received.client.user,
+            sender=received.sender, recipients=len(received.recipients), size_bytes=len(received.content),
+        )  # fmt: skip
+        new = self.prepare(received, mail)
+        return await self.keep(new, each=each)
+
+    def prepare(self, received: ReceivedMail, mail: Mail) -> NewMail:
+        """Return what is to be stored of *received*, which reads as *mail*; pure but for the clock."""
+        settings = self._settings
+        now = received.received_at
+        expires_at = now + timedelta(seconds=settings.lifetime_s)
+        messages = []
+        for number, recipient in enumerate(received.recipients, start=1):
+            message = self._compose(mail, recipient, received)
+            messages.append(
+                NewMessage(
+                    id=message_id(received.id, number),
+                    message=message,
+                    recipient=recipient.address,
+                    notify=recipient.notify,
+                    orcpt=recipient.orcpt,
+                    detail={"notes": list(message.notes)},
+                    next_attempt_at=now,
+                    expires_at=expires_at,
+                    dedupe=_dedupe_keys(received, mail, message, now),
+                )  # fmt: skip
+            )
+        verdict_ends_at = now + timedelta(seconds=settings.verdict_wait_s + 5)
+        return NewMail(
+            id=received.id, received_at=now, sender=received.sender, client=received.client.address,
+            user=received.client.user, message_id=mail.message_id, subject=mail.subject, envid=received.envid,
+            ret=received.ret, reportable=self._is_reportable(received.sender, mail),
+            original=received.content[: settings.keep_original_bytes], size_bytes=len(received.content),
+            messages=tuple(messages), hold_reports_until=verdict_ends_at if settings.verdict else None,
+        )  # fmt: skip
+
+    async def keep(self, new: NewMail, *, each: bool = False) -> Sequence[Reply]:
+        """Commit *new*, then wait for its verdict where the configuration says so, and return the replies."""
+        ids = [message.id for message in new.messages]
+        self._failpoint("before commit")
+        with self._watch.expect(ids) if self._settings.verdict else nullcontext() as verdicts:
+            result = await self._store.put(new)
+            self._failpoint("after commit")
+            for message in new.messages:
+                _log_queued(message, result)
+            self._wake()
+            outcomes = await self._verdict(verdicts)
+        answers = verdict_replies(new.id, ids, result, outcomes, each=each)
+        if self._settings.verdict:
+            # the client has heard it: no bounce says it again
+            told = bool(answers) and all(answer.is_permanent for answer in answers)
+            await self._store.release_reports(new.id, drop=told)
+        return answers
+
+    async def _verdict(self, verdicts: Verdicts | None) -> Mapping[str, Outcome]:
+        if verdicts is None or not self._takes_messages():
+            return {}
+        return await verdicts.wait(self._settings.verdict_wait_s)
+
+
+def _log_queued(message: NewMessage, result: PutResult) -> None:
+    original = result.duplicates.get(message.id)
+    sms = message.message
+    if original is None:
+        log.info("queued", id=message.id, phone=sms.phone, parts=sms.parts, alphabet=sms.alphabet.value)
+    else:
+        log.info("rejected", id=message.id, phone=sms.phone, because="duplicate", duplicate_of=original)
+
+
+def _dedupe_keys(received: ReceivedMail, mail: Mail, message: Message, now: datetime) -> tuple[DedupeKey, ...]:
+    """Return the keys under which a repetition of this message is recognised."""
+    keys = []
+    if message.wanted_id is not None:
+        keys.append(_key("x-sms-id", message.wanted_id, message.phone, now=now, known_s=_KNOWN_BY_ID_S))
+    if mail.message_id:
+        keys.append(_key("message-id", mail.message_id, message.phone, now=now, known_s=_KNOWN_BY_ID_S))
+    elif message.wanted_id is None:
+        digest = hashlib.sha256(received.content).hexdigest()
+        keys.append(_key("bytes", received.sender, digest, message.phone, now=now, known_s=_KNOWN_BY_BYTES_S))
+    return tuple(keys)
+
+
+def _key(*pieces: str, now: datetime, known_s: float) -> DedupeKey:
+    digest = hashlib.sha256("\0".join(pieces).encode("utf-8", "surrogatepass")).hexdigest()
+    return DedupeKey(key=digest[:32], until=now + timedelta(seconds=known_s))
+
+
+# ------------------------------------------------------------------------------------------------- replies
+def verdict_replies(
+    mail_id: str, ids: Sequence[str], result: PutResult, outcomes: Mapping[str, Outcome], *, each: bool
+) -> list[Reply]:
+    """Return the reply to DATA, or one for each message of *ids*, from what is known of them by now; pure."""
+    if each:
+        return [_one_reply(mail_id, [id_], result, outcomes) for id_ in ids]
+    return [_one_reply(mail_id, ids, result, outcomes)]
+
+
+def _one_reply(mail_id: str, ids: Sequence[str], result: PutResult, outcomes: Mapping[str, Outcome]) -> Reply:
+    duplicates = [result.duplicates[id_] for id_ in ids if id_ in result.duplicates]
+    if len(duplicates) == len(ids):
+        return replies.QUEUED.with_text(f"Ok: duplicate of {duplicates[0].partition('.')[0]}")
+    known = [outcomes[id_] for id_ in ids if id_ in outcomes]
+    refused = [outcome for outcome in known if isinstance(outcome, Refused)]
+    if len(refused) == len(ids) - len(duplicates):
+        return refused[0].reply if not duplicates else replies.QUEUED.with_text(f"Ok: queued as {mail_id}")
+    text = f"Ok: queued as {mail_id}"
+    accepted = [outcome for outcome in known if isinstance(outcome, Accepted)]
+    if accepted and len(ids) == 1:
+        text += f"; sent, gateway id {accepted[0].gateway_id}, parts {accepted[0].parts}"
+    elif accepted:
+        text += f"; sent {len(accepted)} of {len(ids)}, parts {sum(outcome.parts for outcome in accepted)}"
+    return replies.QUEUED.with_text(text)
