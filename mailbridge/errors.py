@@ -14,8 +14,11 @@ Outsiders never see an exception's text: they get a ``Reply`` from the one table
      |   +- NotFound           no such mail or message
      |   +- WrongState         the message's state does not allow that action
      +- TransportError
-         +- NotSent            the connection failed before any byte of the request left: free to try again
-         +- OutcomeUnknown     bytes left and no usable answer came back: ask, never repeat blindly
+     |   +- NotSent            the connection failed before any byte of the request left: free to try again
+     |   +- OutcomeUnknown     bytes left and no usable answer came back: ask, never repeat blindly
+     +- RelayError             a mail of ours did not reach the smarthost
+         +- RelayUnavailable   its trouble or ours: the same mail may go later
+         +- RelayRefused       it will never take this mail
 """
 
 from __future__ import annotations
@@ -90,3 +93,15 @@ class NotSent(TransportError):
 
 class OutcomeUnknown(TransportError):
     """The request left and no usable answer came back."""
+
+
+class RelayError(MailbridgeError):
+    """The smarthost did not take a mail of ours."""
+
+
+class RelayUnavailable(RelayError):
+    """The smarthost cannot take the mail now."""
+
+
+class RelayRefused(RelayError):
+    """The smarthost will never take this mail."""

@@ -1,0 +1,53 @@
+"""Decide about which mails a report may be sent at all: no loops, no answers to answers (RFC 5321 6.1, RFC 3834 2).
+
+Place in the flow: asked by the intake when a mail is queued (``NewMail.reportable``). Pure.
+What is not reportable is still logged, counted and kept in the history.
+
+A report is not the automatic *reply* RFC 3834 forbids for every automatic mail: it is what SMTP owes a sender whose
+mail was taken. Monitoring and cron mark their mails ``auto-generated``, and they are the senders this bridge exists for.
+So ``auto-generated`` gets its report, ``auto-replied`` and ``auto-notified`` (RFC 5436 2.7.1) do not.
+"""
+
+from __future__ import annotations
+
+from mailbridge.model.mail import Mail
+from mailbridge.report.dsn import is_plain_address
+
+_AUTO_SUBMITTED_WELCOME = frozenset({"", "no", "auto-generated"})
+_PRECEDENCE_OF_CROWDS = frozenset({"bulk", "junk", "list"})
+_DAEMONS = frozenset({"mailer-daemon", "mailer_daemon"})
+
+
+def is_reportable(sender: str, mail: Mail, *, bounce_from: str = "") -> bool:
+    """Tell whether *sender* (the envelope sender, empty for the null sender) may ever get a report about *mail*."""
+    return why_unreportable(sender, mail, bounce_from=bounce_from) is None
+
+
+def why_unreportable(sender: str, mail: Mail, *, bounce_from: str = "") -> str | None:
+    """Return in words why no report may be sent about *mail*, for the history and ``explain``; None where it may."""
+    if not sender or sender == "<>":
+        return "the null sender gets no reports (RFC 5321 4.5.5)"
+    if not is_plain_address(sender):
+        return "the sender's address cannot be written to"
+    if sender.lower() == bounce_from.lower() or sender.lower().partition("@")[0] in _DAEMONS:
+        return "the sender is a mail daemon"
+    return _why_automatic(mail)
+
+
+def _why_automatic(mail: Mail) -> str | None:
+    if _keyword(mail.auto_submitted) not in _AUTO_SUBMITTED_WELCOME:
+        return "the mail is an automatic answer (Auto-Submitted)"
+    if _keyword(mail.header("Precedence")) in _PRECEDENCE_OF_CROWDS:
+        return "the mail was sent to many (Precedence)"
+    if mail.header("List-Id") is not None:
+        return "the mail came over a mailing list (List-Id)"
+    if _keyword(mail.header("Content-Type")) == "multipart/report":
+        return "the mail is a report itself"
+    if (mail.header("Return-Path") or "").strip() == "<>":
+        return "the mail came from the null sender (Return-Path)"
+    return None
+
+
+def _keyword(value: str | None) -> str:
+    """Return the first word of a structured field, without parameters and comments, in lower case."""
+    return (value or "").partition(";")[0].partition("(")[0].strip().lower()

@@ -1,0 +1,114 @@
+"""Tell senders what became of their mail: take due reports from the store, build them, queue them for the mailer.
+
+Place in the flow: after delivery, before ``mailer``. The report is written to the store as intent, in the transaction
+that marks its items as reported, so a crash before or after leaves exactly one (reliability.md C10).
+It must not send anything, and must not report about a report: what is not reportable is only logged.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from datetime import date, datetime
+
+from mailbridge.clock import Clock
+from mailbridge.queue.contract import DueReport, OutgoingMail, Store
+from mailbridge.report.dsn import ReportSettings, build_report, is_plain_address
+from mailbridge.report.loop import Worker
+
+#: reports one sender gets in a day (UTC); what is more is logged only (reliability.md 2.4)
+MAX_REPORTS_PER_SENDER_PER_DAY = 100
+_BATCH = 50
+
+
+class DailyLimit:
+    """Counts reports by sender and day. In memory: a restart forgives, which costs at most one more day's worth."""
+
+    def __init__(self, most: int = MAX_REPORTS_PER_SENDER_PER_DAY) -> None:
+        self._most = most
+        self._day: date | None = None
+        self._counts: Counter[str] = Counter()
+
+    def take(self, sender: str, now: datetime) -> bool:
+        """Count one report to *sender* and tell whether it is within the limit."""
+        if now.date() != self._day:
+            self._day = now.date()
+            self._counts.clear()
+        self._counts[sender.lower()] += 1
+        return self._counts[sender.lower()] <= self._most
+
+
+class Reporter(Worker):
+    """Turns due reports into mails, or into log lines alone where *by_mail* is off (``bounce.mode: log``)."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        clock: Clock,
+        settings: ReportSettings,
+        by_mail: bool,
+        wake_mailer: Callable[[], None] = lambda: None,
+        limit: DailyLimit | None = None,
+        poll_s: float = 2.0,
+    ) -> None:
+        super().__init__(name="reporter", clock=clock, poll_s=poll_s)
+        self._store = store
+        self._settings = settings
+        self._by_mail = by_mail
+        self._wake_mailer = wake_mailer
+        self._limit = limit or DailyLimit()
+
+    async def step(self) -> int:
+        """Queue or log what is due now; return for how many mails."""
+        due_reports = await self._store.due_reports(now=self._clock.now(), limit=_BATCH)
+        for due in due_reports:
+            await self._report(due)
+        return len(due_reports)
+
+    async def _report(self, due: DueReport) -> None:
+        now = self._clock.now()
+        messages = await self._store.get_messages(due.mail.id)
+        phones: dict[str, str] = {stored.id: stored.message.phone for stored in messages}
+        because = self._why_log_only(due, now)
+        outgoing = None if because else self._outgoing(due, phones, now)
+        await self._store.put_outgoing(outgoing, items=[item.item_id for item in due.items], now=now)
+        # only what is on disk is logged as done
+        self._log_bounces(due, phones, because)
+        if outgoing is not None:
+            self._wake_mailer()
+
+    def _why_log_only(self, due: DueReport, now: datetime) -> str | None:
+        if not self._by_mail:
+            return "bounce.mode is log"
+        if not due.mail.reportable or not is_plain_address(due.mail.sender):
+            return "this sender gets no reports"
+        if not self._limit.take(due.mail.sender, now):
+            return "the sender had its reports for today"
+        return None
+
+    def _outgoing(self, due: DueReport, phones: dict[str, str], now: datetime) -> OutgoingMail:
+        return OutgoingMail(
+            id=0,
+            mail_id=due.mail.id,
+            sender="",
+            recipient=due.mail.sender,
+            content=build_report(due, settings=self._settings, now=now, phones=phones),
+            attempts=0,
+            created_at=now,
+            next_attempt_at=now,
+        )
+
+    def _log_bounces(self, due: DueReport, phones: dict[str, str], because: str | None) -> None:
+        for item in due.items:
+            fields: dict[str, str] = {"reason": because} if because else {"to": due.mail.sender}
+            self._log.info(
+                "bounced",
+                id=item.message_id,
+                phone=phones.get(item.message_id, ""),
+                action=item.action.value,
+                status=item.status,
+                diagnostic=item.diagnostic,
+                by="log" if because else "mail",
+                **fields,
+            )
