@@ -44,8 +44,8 @@ class Settings:
     keep_original_bytes: int
 
 
-#: intake's composing: (mail, recipient, now) -> Message; raises errors.Rejected
-Compose = Callable[[Mail, Recipient, ReceivedMail], Message]
+#: intake's composing: one message for each recipient, in order; raises errors.Rejected
+Compose = Callable[[Mail, Sequence[Recipient], datetime], Sequence[Message]]
 
 
 class Reception:
@@ -94,22 +94,15 @@ class Reception:
         settings = self._settings
         now = received.received_at
         expires_at = now + timedelta(seconds=settings.lifetime_s)
+        composed = self._compose(mail, received.recipients, now)
         messages = []
-        for number, recipient in enumerate(received.recipients, start=1):
-            message = self._compose(mail, recipient, received)
-            messages.append(
-                NewMessage(
-                    id=message_id(received.id, number),
-                    message=message,
-                    recipient=recipient.address,
-                    notify=recipient.notify,
-                    orcpt=recipient.orcpt,
-                    detail={"notes": list(message.notes)},
-                    next_attempt_at=now,
-                    expires_at=expires_at,
-                    dedupe=_dedupe_keys(received, mail, message, now),
-                )  # fmt: skip
-            )
+        for number, (recipient, message) in enumerate(zip(received.recipients, composed, strict=True), start=1):
+            new = NewMessage(
+                id=message_id(received.id, number), message=message, recipient=recipient.address,
+                notify=recipient.notify, orcpt=recipient.orcpt, detail={"notes": list(message.notes)},
+                next_attempt_at=now, expires_at=expires_at, dedupe=_dedupe_keys(received, mail, message, now),
+            )  # fmt: skip
+            messages.append(new)
         verdict_ends_at = now + timedelta(seconds=settings.verdict_wait_s + 5)
         return NewMail(
             id=received.id, received_at=now, sender=received.sender, client=received.client.address,
@@ -131,16 +124,22 @@ class Reception:
             self._wake()
             outcomes = await self._verdict(verdicts)
         answers = verdict_replies(new.id, ids, result, outcomes, each=each)
-        if self._settings.verdict:
-            # the client has heard it: no bounce says it again
-            told = bool(answers) and all(answer.is_permanent for answer in answers)
-            await self._store.release_reports(new.id, drop=told)
+        if any(isinstance(outcome, Refused) for outcome in outcomes.values()):
+            # what the client has heard in a 5xx, no bounce says again; what it has not may go out now
+            told = ids if not each and answers[0].is_permanent else _refused_alone(ids, answers)
+            await self._store.release_reports(new.id, told=told)
         return answers
 
     async def _verdict(self, verdicts: Verdicts | None) -> Mapping[str, Outcome]:
         if verdicts is None or not self._takes_messages():
             return {}
         return await verdicts.wait(self._settings.verdict_wait_s)
+
+
+def _refused_alone(ids: Sequence[str], answers: Sequence[Reply]) -> list[str]:
+    if len(ids) != len(answers):
+        return []
+    return [id_ for id_, answer in zip(ids, answers, strict=True) if answer.is_permanent]
 
 
 def _log_queued(message: NewMessage, result: PutResult) -> None:

@@ -83,7 +83,7 @@ def after_probe(
     match answer:
         case Balance() if state.code != "3" or answer.balance + (answer.credit or Decimal(0)) > 0:
             return GatewayState(name=state.name)
-        case SmsError() if state.code == TRANSPORT_CODE and answer.error_class != "unknown":
+        case SmsError() if state.code == TRANSPORT_CODE and not _is_silence(answer):
             # it answered, whatever it said: the way is open
             return GatewayState(name=state.name)
         case Suspended():
@@ -94,6 +94,11 @@ def after_probe(
     probes = state.probes + 1
     wait_s = min(trouble.probe_after_s * 2**probes, trouble.probe_max_s)
     return replace(state, probes=probes, probe_at=now + timedelta(seconds=wait_s))
+
+
+def _is_silence(error: SmsError) -> bool:
+    """Tell whether *error* shows that the way is still blocked: no connection, no answer in time, a proxy's 5xx."""
+    return error.code in {"connect", "timeout"} or error.code.startswith("http 5")
 
 
 def is_probe_due(state: GatewayState, *, now: datetime) -> bool:

@@ -58,8 +58,8 @@ def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now:
                 message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.SENT, at=now, event="sent",
                 detail={"gateway": row.gateway, "gateway_id": outcome.gateway_id, "parts": outcome.parts,
                         "price": None if outcome.price is None else str(outcome.price)},
-                clear_error=True, parts=outcome.parts, price=outcome.price, currency=policy.currency or None,
-                next_attempt_at=next_question_at(State.SENT, asked=0, since=now, now=now, poll_s=policy.poll_s), asked=0,
+                clear_error=True, parts=outcome.parts, price=outcome.price, currency=policy.currency or None, asked=0,
+                next_attempt_at=next_question_at(State.SENT, asked=0, since=now, now=now, poll_s=policy.poll_s),
             )  # fmt: skip
         case Deferred():
             wait_s = policy.backoff.delay_s(row.attempts, random)

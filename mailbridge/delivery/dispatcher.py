@@ -19,7 +19,7 @@ from mailbridge.delivery import breaker
 from mailbridge.delivery.batch import plan_batches
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import decide_outcome, detail_of, split_again
-from mailbridge.delivery.loops import wait_for_ring
+from mailbridge.loops import wait_for_ring
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Batch

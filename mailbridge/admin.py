@@ -1,0 +1,215 @@
+"""What a person can ask of the bridge and do to it: the logic behind the command line, the desk and the API.
+
+Works on a store and the configuration, never on a running process: a verb writes to the queue, and the daemon notices
+(``Store.changed_outside``). JSON shapes are those of contract section 9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+from typing import assert_never
+
+from mailbridge.clock import Clock
+from mailbridge.errors import NotFound, WrongState
+from mailbridge.model.state import FINAL, State
+from mailbridge.queue.contract import (
+    Change,
+    Filter,
+    GatewayState,
+    HistoryEntry,
+    Json,
+    Store,
+    StoredMessage,
+)
+
+
+# ------------------------------------------------------------------------------------------------- shapes
+def time_json(at: datetime | None) -> str | None:
+    """Return RFC 3339 in UTC with milliseconds: ``2026-01-05T09:00:00.000Z``."""
+    return None if at is None else at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def money_json(amount: Decimal | None) -> str | None:
+    """Return money as a decimal string without trailing zeros past the cents: ``1.40``."""
+    if amount is None:
+        return None
+    exponent = amount.normalize().as_tuple().exponent
+    places = max(2, -exponent if isinstance(exponent, int) else 2)
+    return f"{amount:.{places}f}"
+
+
+def message_json(row: StoredMessage) -> dict[str, Json]:
+    """Return one message as contract section 9 has it."""
+    sms, error = row.message, row.error
+    return {
+        "id": row.id,
+        "mail": row.mail_id,
+        "phone": sms.phone,
+        "channel": sms.channel,
+        "sender": sms.sender,
+        "text": sms.text,
+        "translit": sms.translit,
+        "parts": row.parts,
+        "alphabet": sms.alphabet.value,
+        "state": row.state.value,
+        "attempts": row.attempts,
+        "gateway": row.gateway,
+        "gateway_id": row.gateway_id,
+        "price": money_json(row.price),
+        "currency": row.currency,
+        "error": None if error is None else {"code": error.code, "text": error.text, "class": error.error_class.value},
+        "rule": sms.rule,
+        "profile": sms.profile,
+        "created_at": time_json(row.created_at),
+        "updated_at": time_json(row.updated_at),
+        "next_attempt_at": time_json(row.next_attempt_at) if row.state not in FINAL else None,
+        "expires_at": time_json(row.expires_at),
+    }
+
+
+def history_json(entries: Sequence[HistoryEntry]) -> list[Json]:
+    """Return a message's history as contract section 9 has it."""
+    return [
+        {"at": time_json(e.at), "event": e.event, "state": e.state.value, "detail": dict(e.detail)} for e in entries
+    ]
+
+
+def gateway_json(state: GatewayState) -> dict[str, Json]:
+    """Return a gateway's state."""
+    return {
+        "name": state.name,
+        "state": "suspended" if state.suspended else "up",
+        "by_hand": state.by_hand,
+        "code": state.code,
+        "reason": state.reason,
+        "since": time_json(state.since),
+        "probe_at": time_json(state.probe_at),
+        "probes": state.probes,
+    }
+
+
+# ---------------------------------------------------------------------------------------------- questions
+async def show(store: Store, id_: str) -> list[dict[str, Json]]:
+    """Return the messages of *id_* (a mail's or a message's id) with their history. Raises NotFound."""
+    rows = await store.get_messages(id_)
+    if not rows:
+        raise NotFound(f"there is no mail or message {id_}")
+    mail = await store.get_mail(rows[0].mail_id)
+    out = []
+    for row in rows:
+        shape = message_json(row)
+        if mail is not None:
+            shape["mail_from"], shape["subject"], shape["message_id"] = mail.sender, mail.subject, mail.message_id
+            shape["client"], shape["received_at"] = mail.client, time_json(mail.received_at)
+        attempts = await store.attempts_of(row.id)
+        shape["gateway_ids"] = [attempt.gateway_id for attempt in attempts]
+        shape["history"] = history_json(await store.history(row.id))
+        out.append(shape)
+    return out
+
+
+async def find_all(store: Store, wanted: Filter, *, page: int = 500) -> list[StoredMessage]:
+    """Return all messages *wanted* asks for, up to its limit, newest first."""
+    found: list[StoredMessage] = []
+    while len(found) < wanted.limit:
+        step = replace(wanted, limit=min(page, wanted.limit - len(found)), after_id=found[-1].id if found else None)
+        rows = await store.find(step)
+        found += rows
+        if len(rows) < step.limit:
+            break
+    return found
+
+
+# ------------------------------------------------------------------------------------------------ actions
+class Action(StrEnum):
+    """What a person can do to a message."""
+
+    RETRY = "retry"
+    HOLD = "hold"
+    RELEASE = "release"
+    CANCEL = "cancel"
+
+
+_MAY: Mapping[Action, frozenset[State]] = {
+    # a message that may be on its way (sending, unknown, sent) is never sent again on a person's word alone
+    Action.RETRY: frozenset(
+        {State.QUEUED, State.FAILED, State.EXPIRED, State.UNDELIVERED, State.CANCELLED, State.SUPPRESSED, State.HELD}
+    ),
+    Action.HOLD: frozenset({State.QUEUED}),
+    Action.RELEASE: frozenset({State.HELD}),
+    Action.CANCEL: frozenset({State.QUEUED, State.HELD}),
+}
+
+
+def decide_action(row: StoredMessage, action: Action, *, lifetime_s: float, by: str, now: datetime) -> Change:
+    """Say what *action* makes of *row*. Raises WrongState where the state does not allow it."""
+    if row.state not in _MAY[action]:
+        allowed = ", ".join(sorted(state.value for state in _MAY[action]))
+        raise WrongState(f"{row.id} is {row.state.value}; {action.value} takes messages that are {allowed}")
+    because: dict[str, Json] = {"by": by, "action": action.value}
+    match action:
+        case Action.RETRY | Action.RELEASE:
+            lives_on = row.expires_at > now
+            return Change(
+                message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=State.QUEUED, at=now,
+                event="queued", detail=because, next_attempt_at=now,
+                expires_at=None if lives_on else now + timedelta(seconds=lifetime_s),
+            )  # fmt: skip
+        case Action.HOLD:
+            to, event = State.HELD, "held"
+        case Action.CANCEL:
+            to, event = State.CANCELLED, "cancelled"
+        case _:
+            assert_never(action)
+    return Change(
+        message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=to, at=now, event=event,
+        detail=because,
+    )  # fmt: skip
+
+
+async def act(
+    store: Store, ids: Sequence[str], action: Action, *, lifetime_s: float, by: str, clock: Clock
+) -> list[StoredMessage]:
+    """Carry *action* out on every message of *ids* (of mails or messages), all or none; return them as they are now.
+
+    A mail's id means those of its messages that allow the action. Raises NotFound, WrongState.
+    """
+    now = clock.now()
+    changes: list[Change] = []
+    for id_ in ids:
+        rows = await store.get_messages(id_)
+        if not rows:
+            raise NotFound(f"there is no mail or message {id_}")
+        able = [row for row in rows if row.state in _MAY[action]] or rows
+        changes += [decide_action(row, action, lifetime_s=lifetime_s, by=by, now=now) for row in able]
+    applied = await store.apply(changes)
+    for change, took in zip(changes, applied, strict=True):
+        if not took:
+            raise WrongState(f"{change.message_id} changed in this moment; look again")
+    return [(await store.get_messages(change.message_id))[0] for change in changes]
+
+
+# ----------------------------------------------------------------------------------------------- gateways
+async def command_gateway(store: Store, name: str, command: str, *, clock: Clock) -> GatewayState:
+    """Carry out ``probe``, ``suspend`` or ``resume``; the daemon follows within a second."""
+    state = (await store.gateway_states()).get(name, GatewayState(name=name))
+    now = clock.now()
+    match command:
+        case "suspend":
+            state = GatewayState(
+                name=name, suspended=True, by_hand=True, code="by hand", reason="suspended by hand", since=now
+            )
+        case "resume":
+            state = GatewayState(name=name)
+        case "probe":
+            if not state.suspended or state.by_hand:
+                return state
+            state = replace(state, probe_at=now)
+        case _:
+            raise ValueError(f"no such command: {command}")
+    await store.save_gateway_state(state)
+    return state

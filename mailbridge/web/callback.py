@@ -1,0 +1,56 @@
+"""SMSC's callbacks: ``/callback/<gateway>/<callback_path>``; 403 forged, 404 wrong path, 200 everything else.
+
+Whatever the event names, a signed one is answered 200: a gateway that hears anything else repeats it for a day.
+Only our own trouble is answered 503, because the event must come again then.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from pydantic import SecretStr
+
+from mailbridge.delivery.questions import Receipts
+from mailbridge.errors import StoreError
+from mailbridge.gateway.smsc.callback import parse_event, verify
+from mailbridge.model.outcome import Receipt
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entrance:
+    """Where one gateway calls back; without a secret the path alone is the key."""
+
+    gateway: str
+    path: str
+    secret: SecretStr | None
+
+
+def add_routes(app: web.Application, entrances: Mapping[str, Entrance], receipts: Receipts) -> None:
+    """Serve the callback page of each gateway that has one."""
+
+    async def callback(request: web.Request) -> web.Response:
+        entrance = entrances.get(request.match_info["gateway"])
+        path = request.match_info["path"]
+        if entrance is None or not hmac.compare_digest(entrance.path.encode(), path.encode()):
+            raise web.HTTPNotFound
+        # method and place of the fields depend on the account's settings (smsc-api.md 5.2): body over query
+        fields = {**request.query, **{k: v for k, v in (await request.post()).items() if isinstance(v, str)}}
+        if entrance.secret is not None and not verify(fields, entrance.secret.get_secret_value()):
+            log.warning("callback forged", gateway=entrance.gateway, client=request.remote)
+            raise web.HTTPForbidden
+        event = parse_event(fields, entrance.gateway)
+        if isinstance(event, Receipt):
+            try:
+                if not await receipts.take(event):
+                    log.info("callback about nothing of ours", gateway=entrance.gateway, gateway_id=event.gateway_id)
+            except StoreError:
+                return web.Response(status=503, text="try again")
+        return web.Response(text="OK")
+
+    app.router.add_route("*", "/callback/{gateway}/{path}", callback)

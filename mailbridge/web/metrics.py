@@ -1,0 +1,65 @@
+"""``/metrics`` for Prometheus: read from the parts at the moment of asking; never labelled by phone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from mailbridge.delivery.board import Board
+from mailbridge.delivery.dispatcher import Dispatcher
+from mailbridge.errors import StoreError
+from mailbridge.model.state import State
+from mailbridge.queue.contract import Store
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class _Snapshot(Collector):
+    def __init__(self, counts: Mapping[State, int], board: Board, dispatcher: Dispatcher) -> None:
+        self._counts = counts
+        self._board = board
+        self._dispatcher = dispatcher
+
+    def collect(self) -> Iterator[Metric]:
+        messages = GaugeMetricFamily("mailbridge_messages", "Messages in the queue and its history", labels=["state"])
+        for state in State:
+            messages.add_metric([state.value], self._counts.get(state, 0))
+        yield messages
+        suspended = GaugeMetricFamily(
+            "mailbridge_gateway_suspended", "1 while the gateway takes no messages", labels=["gateway", "code"]
+        )
+        in_flight = GaugeMetricFamily("mailbridge_gateway_in_flight", "Requests under way", labels=["gateway"])
+        balance = GaugeMetricFamily(
+            "mailbridge_gateway_balance", "Money left on the account, as last heard", labels=["gateway"]
+        )
+        for name, carrier in self._board.carriers.items():
+            breaker = self._board.states[name]
+            suspended.add_metric([name, breaker.code if breaker.suspended else ""], float(breaker.suspended))
+            in_flight.add_metric([name], carrier.pace.in_flight)
+            if carrier.balance is not None:
+                balance.add_metric([name], float(carrier.balance))
+        yield suspended
+        yield in_flight
+        yield balance
+        beat = GaugeMetricFamily("mailbridge_worker_beat_seconds", "Unix time of the sending loop's last turn")
+        beat.add_metric([], self._dispatcher.beat_at.timestamp())
+        yield beat
+
+
+def add_routes(app: web.Application, *, store: Store, board: Board, dispatcher: Dispatcher) -> None:
+    """Serve ``/metrics``."""
+
+    async def metrics(_request: web.Request) -> web.Response:
+        try:
+            counts = await store.count_states()
+        except StoreError:
+            counts = {}
+        registry = CollectorRegistry(auto_describe=False)
+        registry.register(_Snapshot(counts, board, dispatcher))
+        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE})
+
+    app.router.add_get("/metrics", metrics)
