@@ -59,6 +59,8 @@ OVER_LIMIT = Reply(450, "4.7.1", "Over the limit for now, try later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
 
 #: the envelope and the session
+#: RFC 6531 section 3.2: an address beyond ASCII, where SMTPUTF8 is not offered
+NON_ASCII_ADDRESS = Reply(553, "5.6.7", "Addresses are ASCII here")
 BAD_SENDER = Reply(553, "5.1.7", "Bad sender address syntax")
 BAD_PARAMETER = Reply(501, "5.5.4", "Bad parameter")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Parameter not recognized")
@@ -99,6 +101,8 @@ TOO_BIG = Reply(552, "5.3.4", "Message too big")
 BARE_LINE_END = Reply(550, "5.5.2", "Bare <CR> or <LF> in the message", close=True)
 MAIL_LOOP = Reply(554, "5.4.6", "Mail loop: too many Received headers")
 BAD_TIME = Reply(554, "5.5.4", "The time asked for was not understood")
+BAD_VALID = Reply(554, "5.5.4", "The validity asked for was not understood: write 2h, 90m or hh:mm, 24h at most")
+BAD_CHANNEL = Reply(554, "5.5.4", "The channel asked for does not exist here")
 UNUSABLE_MAIL = Reply(554, "5.6.0", "Nothing in this mail can be sent as an SMS")
 LOCAL_ERROR = Reply(451, "4.3.0", "Local error, try later")
 QUEUE_FULL = Reply(452, "4.3.1", "Insufficient storage, try later")

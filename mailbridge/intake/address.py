@@ -1,0 +1,190 @@
+"""Envelope addresses: a strict grammar for MAIL FROM and RCPT TO, and what a recipient address means.
+
+First step of the flow, at RCPT TO, so that a wrong address costs nothing. Pure. Must not decode anything: an encoded
+word, a control character or a non-ASCII byte in an address is refused, never interpreted (reliability.md 2.1 A5 to A7).
+
+Grammar: RFC 5321 section 4.1.2, less source routes, more lenient with dots. Recipient: contract section 4.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mailbridge.errors import Rejected
+from mailbridge.intake.numbers import NumberPolicy, looks_like_phone
+from mailbridge.intake.options import normal_name, read_address
+from mailbridge.model.mail import Recipient
+from mailbridge.model.phone import Phone
+from mailbridge.model.reply import (
+    BAD_ADDRESS,
+    BAD_OPTION,
+    BAD_SENDER,
+    NON_ASCII_ADDRESS,
+    NOT_A_PHONE,
+    UNKNOWN_DOMAIN,
+    Reply,
+)
+
+#: RFC 5321 4.5.3.1 asks for at least 256 for a path and 64 for a local part; ours carry options, others' carry VERP
+MAX_PATH_CHARS = 512
+MAX_LOCAL_CHARS = 256
+MAX_DOMAIN_CHARS = 255
+
+_ATOM = r"[A-Za-z0-9!#$%&'*+\-/=?^_`{|}~.]+"
+_QUOTED = r'"(?:[^"\\]|\\.)*"'
+_DOMAIN = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_\-]*[A-Za-z0-9_])?)*\.?"
+_LITERAL = r"\[[A-Za-z0-9.:\-]{1,60}\]"
+_ADDRESS = re.compile(rf"(?P<local>{_ATOM}|{_QUOTED})(?:@(?P<domain>{_DOMAIN}|{_LITERAL}))?")
+_ROUTE = re.compile(r"@[^<>]*:[^<>]*")
+_QUOTED_PAIR = re.compile(r"\\(.)")
+#: characters by which old mailers route mail onwards: ``user%there@here``, ``there!user@here``, ``"user@there"@here``
+_RELAY_MARKS = frozenset("@%!")
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """An envelope address. Both parts empty: the null sender ``<>``."""
+
+    #: without quotes and backslashes
+    local: str
+    #: as written; empty where none was
+    domain: str = ""
+    #: the address as given, without angle brackets
+    text: str = ""
+
+    @property
+    def is_null(self) -> bool:
+        """True for ``<>``."""
+        return not self.text
+
+
+def parse_path(
+    raw: str | bytes, *, legacy: bool = False, syntax: Reply = BAD_ADDRESS, relay: Reply = BAD_ADDRESS
+) -> Path:
+    """Parse ``<local@domain>`` or ``<>``, with nothing before or after it.
+
+    *legacy* also takes an address without angle brackets. *syntax* is the reply to what is no address, *relay* the one
+    to a source route (``<@there:user@here>``). A domain may be missing, as in ``<root>``.
+    Raises: Rejected, and nothing else.
+    """
+    path, rest = take_path(raw, legacy=legacy, syntax=syntax, relay=relay)
+    if rest:
+        raise Rejected(syntax)
+    return path
+
+
+def take_path(
+    raw: str | bytes, *, legacy: bool = False, syntax: Reply = BAD_ADDRESS, relay: Reply = BAD_ADDRESS
+) -> tuple[Path, str]:
+    """Parse the path at the start of a command's argument; return it and what follows, blanks stripped.
+
+    Blanks around it are tolerated. Raises: Rejected, as ``parse_path``.
+    """
+    text = _checked(raw, syntax).strip(" ")
+    if not text.startswith("<"):
+        if not legacy or not text:
+            raise Rejected(syntax)
+        inner, _, rest = text.partition(" ")
+        if inner.endswith(">"):
+            raise Rejected(syntax)
+        return _parse_address(inner, syntax, relay), rest.strip(" ")
+    end = _closing_bracket(text)
+    rest = text[end + 1 :]
+    if end < 0 or (rest and not rest.startswith(" ")):
+        raise Rejected(syntax)
+    inner = text[1:end]
+    return (_parse_address(inner, syntax, relay) if inner else Path("")), rest.strip(" ")
+
+
+def parse_sender(raw: str | bytes, *, legacy: bool = False) -> Path:
+    """Parse the path of MAIL FROM. Raises: Rejected with 553 5.1.7, and nothing else."""
+    return parse_path(raw, legacy=legacy, syntax=BAD_SENDER, relay=BAD_SENDER)
+
+
+def parse_recipient(
+    address: str, *, domains: Mapping[str, str], numbers: NumberPolicy, aliases: Mapping[str, Phone] | None = None
+) -> Recipient:
+    """Understand a recipient's address, given without angle brackets; ``notify`` and ``orcpt`` are left to the door.
+
+    *domains* maps lower-case domains to channels, *aliases* lower-case names to numbers. An alias wins over a number.
+    Raises: Rejected, and nothing else, with the replies of contract section 4: UNKNOWN_DOMAIN (also for attempts to
+    relay), NOT_A_PHONE, IMPOSSIBLE_NUMBER, COUNTRY_NOT_ALLOWED, BAD_OPTION, BAD_ADDRESS, NON_ASCII_ADDRESS.
+    """
+    path = _parse_address(_checked(address, BAD_ADDRESS), BAD_ADDRESS, UNKNOWN_DOMAIN)
+    # a domain's final dot is its root (RFC 1034 3.1): the same domain
+    channel = domains.get(path.domain.lower().removesuffix("."))
+    if channel is None or not _RELAY_MARKS.isdisjoint(_name_of(path.local)):
+        raise Rejected(UNKNOWN_DOMAIN)
+    name, options = _split_options(path.local)
+    alias = (aliases or {}).get(name.lower())
+    if alias is None and not looks_like_phone(name):
+        raise Rejected(NOT_A_PHONE)
+    phone = alias if alias is not None else numbers.read(name)
+    try:
+        read_address(options)
+    except ValueError as error:
+        raise Rejected(BAD_OPTION) from error
+    return Recipient(address=path.text, channel=channel, phone=phone, options=options)
+
+
+def _checked(raw: str | bytes, syntax: Reply) -> str:
+    """Return *raw* as text that is printable ASCII, of bounded length and without encoded words."""
+    text = raw.decode("latin-1") if isinstance(raw, bytes) else raw
+    if len(text) > 4 * MAX_PATH_CHARS:
+        raise Rejected(syntax)
+    if not text.isascii():
+        raise Rejected(NON_ASCII_ADDRESS)
+    if not text.isprintable():
+        raise Rejected(syntax)
+    return text
+
+
+def _closing_bracket(text: str) -> int:
+    """Return where the path that starts *text* ends; -1 where it does not. A ``>`` within quotes does not count."""
+    quoted = escaped = False
+    for at, char in enumerate(text):
+        if escaped:
+            escaped = False
+        elif quoted and char == "\\":
+            escaped = True
+        elif char == '"':
+            quoted = not quoted
+        elif char == ">" and not quoted:
+            return at
+    return -1
+
+
+def _parse_address(text: str, syntax: Reply, relay: Reply) -> Path:
+    if len(text) > MAX_PATH_CHARS or "=?" in text:
+        raise Rejected(syntax)
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        # `a@b@c` and `@a:b@c` ask to be passed on
+        raise Rejected(relay if _ROUTE.fullmatch(text) or (text.count("@") > 1 and '"' not in text) else syntax)
+    local, domain = match["local"], match["domain"] or ""
+    if local.startswith('"'):
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    if not local or len(local) > MAX_LOCAL_CHARS or len(domain) > MAX_DOMAIN_CHARS:
+        raise Rejected(syntax)
+    return Path(local, domain, text)
+
+
+def _name_of(local: str) -> str:
+    """Return the local part without its options: the part that says who."""
+    plus = "+" if local.startswith("+") else ""
+    return plus + local.removeprefix("+").partition("+")[0]
+
+
+def _split_options(local: str) -> tuple[str, tuple[tuple[str, str], ...]]:
+    """Split ``79991234567+flash+sender=NAGIOS`` into the name and its options; names in the one spelling."""
+    name = _name_of(local)
+    rest = local[len(name) + 1 :] if len(local) > len(name) else None
+    if rest is None:
+        return name, ()
+    options = []
+    for option in rest.split("+"):
+        key, _, value = option.partition("=")
+        options.append((normal_name(key), value))
+    return name, tuple(options)

@@ -1,0 +1,247 @@
+"""One mail and one recipient become one message: text, alphabet, parts, sender and the rest.
+
+Last step of the intake, between the mail as read and the queue. Pure: the time is passed in.
+A ``Composer`` holds what the configuration says, compiled once; recipients of one mail that ask for the same share
+the text.
+Must not refuse a mail for an option that is merely odd: the alert goes out, with a note.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from types import MappingProxyType
+from typing import Any
+
+from mailbridge.config.model import MessageDefaults
+from mailbridge.errors import Rejected
+from mailbridge.intake.fold import fold, gateway_translit, transliterate
+from mailbridge.intake.options import NOTHING, Options, read_address, read_headers, sender_note
+from mailbridge.intake.segments import count_segments, fit
+from mailbridge.intake.template import MAX_VALUE_CHARS, Template, compile_template, fold_blanks
+from mailbridge.model import reply
+from mailbridge.model.mail import Mail, Recipient
+from mailbridge.model.message import Alphabet, Message
+
+AUTO = "auto"
+NO_TEXT = "(no text)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Candidate:
+    """One way to write a text; *parts* is before any cutting."""
+
+    #: ``faithful``, ``folded`` or ``transliterated``
+    name: str
+    text: str
+    alphabet: Alphabet
+    parts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Written:
+    """A text as it goes to the gateway."""
+
+    text: str
+    translit: int
+    alphabet: Alphabet
+    parts: int
+    notes: tuple[str, ...] = ()
+
+
+class Composer:
+    """Makes messages as the configuration says; built once for each configuration.
+
+    Raises: ValueError where ``message.text`` is not a template.
+    """
+
+    def __init__(self, settings: MessageDefaults) -> None:
+        self._defaults = Options(
+            sender=settings.sender,
+            translit=settings.translit,
+            max_parts=settings.max_parts,
+            time="",
+            valid="",
+            flash=False,
+        )
+        self._template = compile_template(settings.text)
+
+    def compose(self, mail: Mail, recipient: Recipient, now: datetime, *, set_by_rule: Options = NOTHING) -> Message:
+        """Compose the message for one recipient.
+
+        *set_by_rule* stands between the recipient's own options and the defaults.
+        Raises: Rejected for a time, validity or channel in the headers that is not understood.
+        """
+        return self.compose_all(mail, (recipient,), now, set_by_rule=set_by_rule)[0]
+
+    def compose_all(
+        self, mail: Mail, recipients: Sequence[Recipient], now: datetime, *, set_by_rule: Options = NOTHING
+    ) -> tuple[Message, ...]:
+        """Compose the messages of one mail, one for each recipient, in order.
+
+        Raises: Rejected, as ``compose``.
+        """
+        asked, header_notes = read_headers(mail.headers, now)
+        weaker = set_by_rule.over(self._defaults)
+        written: dict[object, _Written] = {}
+        messages = []
+        for recipient in recipients:
+            options = asked.over(_address_options(recipient, now)).over(weaker)
+            key = (options.text, options.translit, options.max_parts, *self._names_of(recipient))
+            if (text := written.get(key)) is None:
+                text = written[key] = self._write(mail, recipient, options)
+            messages.append(_message(recipient, options, text, header_notes))
+        return tuple(messages)
+
+    def candidates(
+        self, mail: Mail, recipient: Recipient, now: datetime, *, set_by_rule: Options = NOTHING
+    ) -> tuple[Candidate, ...]:
+        """Return the ways to write this mail's text, most faithful first; ways that change nothing are left out."""
+        asked, _ = read_headers(mail.headers, now)
+        options = asked.over(_address_options(recipient, now)).over(set_by_rule).over(self._defaults)
+        return candidates(self._text(mail, recipient, options)[0])
+
+    def _names_of(self, recipient: Recipient) -> tuple[object, ...]:
+        """Return what of the recipient the template can show."""
+        return (recipient.phone, recipient.address) if "sms" in self._template.source else ()
+
+    def _write(self, mail: Mail, recipient: Recipient, options: Options) -> _Written:
+        text, notes = self._text(mail, recipient, options)
+        written = write(text, options.translit or "0", options.max_parts or 1)
+        return replace(written, notes=notes + written.notes) if notes else written
+
+    def _text(self, mail: Mail, recipient: Recipient, options: Options) -> tuple[str, tuple[str, ...]]:
+        """Return the text before its alphabet is decided, and notes."""
+        if options.text is not None:
+            return fold_blanks(options.text), ()
+        return render(self._template, mail, recipient)
+
+
+def compose(mail: Mail, recipient: Recipient, settings: Composer | MessageDefaults, now: datetime) -> Message:
+    """Compose one message; a ``Composer`` kept by the caller saves compiling the template each time.
+
+    Raises: Rejected, as ``Composer.compose``.
+    """
+    composer = settings if isinstance(settings, Composer) else Composer(settings)
+    return composer.compose(mail, recipient, now)
+
+
+def candidates(text: str) -> tuple[Candidate, ...]:
+    """Return the ways to write *text*, most faithful first; a way that gives a text already listed is left out."""
+    found: list[Candidate] = []
+    for name, way in (("faithful", str), ("folded", fold), ("transliterated", transliterate)):
+        other = way(text)
+        if all(other != candidate.text for candidate in found):
+            alphabet, parts, _ = count_segments(other)
+            found.append(Candidate(name=name, text=other, alphabet=alphabet, parts=parts))
+    return tuple(found)
+
+
+def write(text: str, translit: str, max_parts: int) -> _Written:
+    """Decide in which letters *text* goes out and cut it to *max_parts*.
+
+    ``auto`` takes the most faithful way of those with the fewest parts, ready written (``translit=0`` for the gateway).
+    ``1`` and ``2`` leave the letters to the gateway: the original text goes out, counted as the gateway will write it.
+    """
+    notes: tuple[str, ...] = ()
+    mode = 0
+    if translit == AUTO:
+        ways = candidates(text)
+        best = min(ways, key=lambda way: way.parts)
+        if best is not ways[0]:
+            notes = (f"{best.name} to save parts: {best.parts} instead of {ways[0].parts}",)
+        chosen = best.text
+    else:
+        mode, chosen = int(translit), text
+    as_sent = (lambda part: gateway_translit(part, mode)) if mode else None
+    cut = fit(chosen, max_parts, as_sent=as_sent)
+    if cut is not chosen:
+        notes += (f"cut from {len(chosen)} to {len(cut)} characters to fit {max_parts} parts",)
+    alphabet, parts, _ = count_segments(gateway_translit(cut, mode))
+    return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes)
+
+
+def render(template: Template, mail: Mail, recipient: Recipient) -> tuple[str, tuple[str, ...]]:
+    """Fill *template* from *mail*; return the text, never empty, and notes.
+
+    A template that breaks on this mail gives subject and body.
+    An empty mail gives its sender's address and ``(no text)``.
+    """
+    notes: tuple[str, ...] = ()
+    values = _values(mail, recipient)
+    text = template.render(values)
+    if text is None:
+        text = _PLAIN.render(values)
+        notes = ("the template failed on this mail: subject and body instead",)
+    if not text:
+        sender = mail.from_address or mail.from_name
+        text = f"{sender} {NO_TEXT}" if sender else NO_TEXT
+    return text, notes
+
+
+def _values(mail: Mail, recipient: Recipient) -> Mapping[str, Any]:
+    subject = mail.subject[:MAX_VALUE_CHARS]
+    body = mail.body[:MAX_VALUE_CHARS]
+    return {
+        "subject": subject,
+        "body": body,
+        "from": mail.from_address,
+        "from_name": mail.from_name,
+        "to": mail.to,
+        "headers": _Headers(mail),
+        "short": subject or body.strip().partition("\n")[0],
+        "sms": MappingProxyType({"phone": recipient.phone, "alias": ""}),
+    }
+
+
+class _Headers(Mapping[str, str]):
+    """A mail's headers for templates: ``headers['X-Host']`` and ``headers.subject``, in any case; first of a name."""
+
+    def __init__(self, mail: Mail) -> None:
+        self._mail = mail
+
+    def __getitem__(self, name: str) -> str:
+        value = self._mail.header(str(name))
+        if value is None:
+            raise KeyError(name)
+        return value[:MAX_VALUE_CHARS]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(name for name, _ in self._mail.headers))
+
+    def __len__(self) -> int:
+        return len(list(iter(self)))
+
+
+def _address_options(recipient: Recipient, now: datetime) -> Options:
+    if not recipient.options:
+        return NOTHING
+    try:
+        return read_address(recipient.options, now)
+    except ValueError as error:
+        raise Rejected(reply.BAD_OPTION, f"{recipient.address}: {error}") from error
+
+
+def _message(recipient: Recipient, options: Options, written: _Written, notes: tuple[str, ...]) -> Message:
+    channel = options.channel or recipient.channel
+    sender = options.sender or ""
+    if odd := sender_note(sender):
+        notes = (*notes, odd)
+    return Message(
+        phone=recipient.phone,
+        channel=channel,
+        sender=sender,
+        text=written.text,
+        translit=written.translit,
+        alphabet=written.alphabet,
+        parts=written.parts,
+        flash=bool(options.flash) or channel == "flash",
+        time=options.time or "",
+        valid=options.valid or "",
+        wanted_id=options.wanted_id,
+        notes=notes + written.notes,
+    )
+
+
+_PLAIN = compile_template("{{ subject }}: {{ body }}")

@@ -1,0 +1,202 @@
+"""The administrator's template for a message's text.
+
+Used by ``compose.py``, once a mail and set of names. Only the configuration holds templates: a mail's text is data and
+is never compiled, so ``{{ 7*7 }}`` in a subject stays as it is. Pure; must not wait, read files or know a setting.
+
+Joints: a separator between two names (``": "`` in ``{{ subject }}: {{ body }}``) stands only where both sides have
+something, and a body that begins with the subject is not preceded by it again (see ``Template.render``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from jinja2 import ChainableUndefined, TemplateError
+from jinja2.exceptions import SecurityError
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+from mailbridge.intake.fold import fold, transliterate
+from mailbridge.intake.segments import fit
+
+#: names a template may use; those a mail does not fill are empty
+NAMES = (
+    "subject", "body", "from", "from_name", "to", "headers", "short", "host", "service", "state", "severity", "info",
+    "event", "time", "sms",
+)  # fmt: skip
+#: longest text a template may produce, in characters; a message has 1000 at most, the rest is room for cutting well
+MAX_OUTPUT_CHARS = 8000
+#: longest value a template is given, in characters
+MAX_VALUE_CHARS = 20_000
+
+#: what an administrator's expression can raise at run time
+_BREAKS = (
+    TemplateError, ArithmeticError, LookupError, TypeError, ValueError, AttributeError, RecursionError, MemoryError,
+)  # fmt: skip
+_JOINT = " \t\n:;,|/·–—-"
+_PLAIN_NAME = re.compile(r"\{\{-?\s*(sms\.phone|sms\.alias|[a-z_]+)\s*-?\}\}")
+_ANY_MARK = re.compile(r"\{[{%#]|[%#}]\}|^\s*#", re.MULTILINE)
+_BLANKS = re.compile(r"[^\S\n]+")
+_LINE_ENDS = re.compile(r" ?(?:\r\n?|\n)[\s]*")
+#: a subject of at least this length and two words counts as said when the body's first line begins with it
+_MIN_REPEATED_CHARS = 10
+
+
+def fold_blanks(text: str) -> str:
+    """Fold each run of blanks to one blank and each run of line ends to one; strip both ends.
+
+    Single line ends stay: an SMS shows them, and ``Host: a`` under ``State: b`` reads better than one long line.
+    """
+    if "\n" not in text and "\r" not in text:
+        return " ".join(text.split())
+    return _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text)).strip()
+
+
+class Template:
+    """One compiled template; make it with ``compile_template``."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self._pieces = _plain_pieces(source)
+        self._jinja = None if self._pieces else _ENVIRONMENT.from_string(source)
+
+    def render(self, values: Mapping[str, Any]) -> str | None:
+        """Fill the template, blanks folded and joints tidied; None where the template breaks on these values.
+
+        *values* are text, but ``headers`` (a mapping) and ``sms`` (``phone``, ``alias``).
+
+        Between ``{{ subject }}`` and ``{{ body }}`` nothing is said twice: the subject is left out where it is the
+        body's first line, or where it has two words or more and ten characters and the body goes on from it.
+        """
+        if self._pieces is not None:
+            return self._join(values)
+        assert self._jinja is not None
+        try:
+            return self._bounded(values)
+        except _BREAKS:
+            return None
+
+    def _bounded(self, values: Mapping[str, Any]) -> str:
+        assert self._jinja is not None
+        chunks: list[str] = []
+        size = 0
+        for chunk in self._jinja.generate(values):
+            chunks.append(chunk)
+            size += len(chunk)
+            if size >= MAX_OUTPUT_CHARS:
+                break
+        text = fold_blanks("".join(chunks)[:MAX_OUTPUT_CHARS])
+        return text if values.get("subject") and values.get("body") else text.strip(_JOINT)
+
+    def _join(self, values: Mapping[str, Any]) -> str:
+        """Join a template of plain names: no Jinja, a few microseconds."""
+        out: list[str] = []
+        joint: str | None = None
+        last = last_name = ""
+        assert self._pieces is not None
+        for literal, name in self._pieces:
+            value = fold_blanks(_value_of(values, name)[:MAX_OUTPUT_CHARS]) if name else ""
+            tidy = literal.strip(_JOINT) == ""
+            if not tidy:
+                out.append(literal)
+                joint, last, last_name = None, literal, ""
+            elif literal and last:
+                joint = literal
+            if not value:
+                continue
+            if last_name == "subject" and name == "body" and tidy and _says_again(last, value):
+                out.pop()
+                joint = None
+            if joint is not None:
+                out.append(joint)
+            out.append(value)
+            joint, last, last_name = None, value, name
+        return "".join(out).strip()[:MAX_OUTPUT_CHARS]
+
+
+@lru_cache(maxsize=256)
+def compile_template(source: str) -> Template:
+    """Compile a template of the configuration. Raises: ValueError with line and reason where it is not one."""
+    try:
+        return Template(source)
+    except TemplateError as error:
+        line = getattr(error, "lineno", None)
+        where = f"line {line}: " if line else ""
+        raise ValueError(f"not a template: {where}{error.message}") from error
+
+
+def _plain_pieces(source: str) -> tuple[tuple[str, str], ...] | None:
+    """Return (text before, name) pairs of a template made of plain names only, else None."""
+    pieces: list[tuple[str, str]] = []
+    end = 0
+    for match in _PLAIN_NAME.finditer(source):
+        if match[1].partition(".")[0] not in NAMES or match[1] in {"headers", "sms"} or "-" in match[0][2:-2]:
+            return None
+        pieces.append((source[end : match.start()], match[1]))
+        end = match.end()
+    pieces.append((source[end:], ""))
+    if not any(name for _, name in pieces) or any(_ANY_MARK.search(literal) for literal, _ in pieces):
+        return None
+    return tuple(pieces)
+
+
+def _value_of(values: Mapping[str, Any], name: str) -> str:
+    first, _, second = name.partition(".")
+    value = values.get(first, "")
+    return str(value.get(second, "") if second else value)
+
+
+def _says_again(subject: str, body: str) -> bool:
+    """Tell whether *body* begins by saying *subject*."""
+    first_line = body.partition("\n")[0]
+    if first_line[: len(subject)].casefold() != subject.casefold():
+        return False
+    if len(first_line) == len(subject):
+        return True
+    return len(subject) >= _MIN_REPEATED_CHARS and " " in subject and not first_line[len(subject)].isalnum()
+
+
+def _fit_filter(value: object, parts: int = 1) -> str:
+    return fit(str(value), max(1, int(parts)))
+
+
+def _first_line(value: object) -> str:
+    return next((line.strip() for line in str(value).splitlines() if line.strip()), "")
+
+
+def _lines(value: object, count: int) -> str:
+    filled = [line.strip() for line in str(value).splitlines() if line.strip()]
+    return "\n".join(filled[: max(0, int(count))])
+
+
+class _Environment(ImmutableSandboxedEnvironment):
+    """The sandbox, with multiplication and powers bounded: they are how a short template fills the memory."""
+
+    intercepted_binops = frozenset({"*", "**", "%"})
+
+    def call_binop(self, context: Any, operator: str, left: Any, right: Any) -> Any:
+        sizes = [len(side) for side in (left, right) if isinstance(side, str | bytes | list | tuple)]
+        counts = [abs(side) for side in (left, right) if isinstance(side, int)]
+        if operator == "*" and sizes and counts and sizes[0] * counts[0] > MAX_OUTPUT_CHARS:
+            raise SecurityError("a text is repeated too often")
+        if operator == "**" and any(count > 1000 for count in counts):
+            raise SecurityError("a power is too high")
+        if operator == "%" and isinstance(left, str) and re.search(r"\d{4}|\*", left):
+            raise SecurityError("a field is too wide")
+        return super().call_binop(context, operator, left, right)
+
+
+def _shown(value: object) -> object:
+    return "" if value is None else value
+
+
+_ENVIRONMENT = _Environment(undefined=ChainableUndefined, autoescape=False, finalize=_shown)
+_ENVIRONMENT.filters.update(
+    fold=lambda value: fold(str(value)),
+    translit=lambda value: transliterate(str(value)),
+    fit=_fit_filter,
+    first_line=_first_line,
+    lines=_lines,
+)
