@@ -1,0 +1,309 @@
+"""One connection: reading lines, answering, the timer, hanging up. What the commands mean stands in ``session.py``.
+
+This is aiosmtpd's protocol class with its weak places taken over: it answers ``421`` before it closes, drops a
+client that never reads, lets nobody cancel the taking of a mail, and builds its tables of commands once and not for
+each connection.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import re
+from typing import Any, ClassVar
+
+import aiosmtpd.smtp
+from aiosmtpd.smtp import SMTP, TLSSetupException
+
+from mailbridge.model import reply
+from mailbridge.model.mail import Client
+from mailbridge.model.reply import Reply
+from mailbridge.smtp.site import UNIX_CLIENT, Site
+from mailbridge.smtp.transaction import Transaction
+
+_READ_BYTES = 65536
+#: RFC 5321 4.5.3.1.5, without the CRLF
+_REPLY_MAX_BYTES = 510
+_CONTROL = re.compile(rb"[\x00-\x1f\x7f-\xff]")
+#: the first octet of a TLS record that holds a handshake (RFC 8446 5.1); no command begins with it
+_TLS_HANDSHAKE = 0x16
+
+
+class _NoHooks:
+    """aiosmtpd's handler, which has nothing to add: the session calls its ports itself."""
+
+    def __dir__(self) -> tuple[str, ...]:
+        return ()
+
+
+_NO_HOOKS = _NoHooks()
+
+
+class Conversation(SMTP):
+    """The transport side of a session. A subclass defines the ``smtp_*`` commands and ``obey``."""
+
+    # also the limit of the StreamReader, which pauses a client that is twice as far ahead
+    line_length_limit = _READ_BYTES
+    AuthLoginUsernameChallenge = "Username:"
+    AuthLoginPasswordChallenge = "Password:"
+    _command_names: ClassVar[tuple[str, ...]] = ()
+
+    # never None while a command is carried out, which is the only time they are looked at
+    session: aiosmtpd.smtp.Session
+    envelope: Transaction
+    transport: asyncio.WriteTransport | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls._command_names = tuple(name for name in dir(cls) if name.startswith(("smtp_", "auth_")))
+
+    def __dir__(self) -> tuple[str, ...]:
+        """Name the commands alone: aiosmtpd walks ``dir(self)`` twice for each connection to find them."""
+        return self._command_names
+
+    def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
+        self.site = site
+        self.limits = site.limits
+        self._alarm_at = 0.0
+        #: loop time when patience ends; None while we are the ones who are slow
+        self._patience_until: float | None = None
+        self._inbox = bytearray()
+        self._faults = 0
+        self._refusal: Reply | None = None
+        self._is_leaving = False
+        self._has_hung_up = False
+        self._is_gone = False
+        self.client = Client(address=UNIX_CLIENT, listener=site.listener.address)
+        super().__init__(
+            _NO_HOOKS,
+            data_size_limit=site.smtp.max_message_size,
+            hostname=site.hostname,
+            tls_context=site.starttls,
+            timeout=site.smtp.timeout,
+            loop=loop,
+        )
+
+    def _create_envelope(self) -> Transaction:
+        return Transaction()
+
+    def forget_mail(self) -> None:
+        """Begin anew, as after RSET."""
+        self.envelope = self._create_envelope()
+
+    # -- the connection comes and goes
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Note the client, and whether it may stay; comes a second time when STARTTLS is done."""
+        if self.transport is None:
+            self.client = Client(
+                address=_client_address(transport.get_extra_info("peername")),
+                listener=self.site.listener.address,
+                tls=transport.get_extra_info("sslcontext") is not None,
+            )
+            self._refusal = self._find_refusal()
+            self.site.roll.enter(self)
+        super().connection_made(transport)
+
+    def _find_refusal(self) -> Reply | None:
+        if self.site.roll.is_closing:
+            return reply.SHUTTING_DOWN
+        if not self.site.admits(self.client.address):
+            return reply.CLIENT_NOT_ALLOWED
+        if self.site.roll.is_full:
+            return reply.TOO_MANY_CONNECTIONS
+        return None
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """End the session; a mail that is being taken is not its business any more."""
+        if self._is_gone:
+            return
+        self._is_gone = True
+        self.site.roll.leave(self)
+        super().connection_lost(error)
+
+    def eof_received(self) -> bool:
+        """Let the commands that came before the end be answered; TLS knows no half-closed connection."""
+        self._reader.feed_eof()
+        return not self.client.tls
+
+    # -- the timer: one handle, moved only when it rings
+
+    def _reset_timeout(self, duration: float | None = None) -> None:
+        self._expect_within(duration or self._timeout_duration)
+
+    def _expect_within(self, limit_s: float) -> None:
+        """Hang up unless something happens within *limit_s* seconds."""
+        self._patience_until = self.loop.time() + limit_s
+        if self._timeout_handle is None or self._patience_until < self._alarm_at:
+            self._set_alarm(self._patience_until)
+
+    def _set_alarm(self, at: float) -> None:
+        if self._timeout_handle is not None:
+            self._timeout_handle.cancel()
+        self._alarm_at = at
+        self._timeout_handle = self.loop.call_at(at, self._timeout_cb)
+
+    def _timeout_cb(self) -> None:
+        if self._is_gone:
+            return
+        now = self.loop.time()
+        if self._patience_until is None:
+            self._set_alarm(now + self._timeout_duration)
+        elif now < self._patience_until:
+            self._set_alarm(self._patience_until)
+        elif self._has_hung_up:
+            self.abort()
+        else:
+            self.hang_up(reply.TIMED_OUT)
+
+    # -- hanging up
+
+    def hang_up(self, last_words: Reply) -> None:
+        """Say *last_words* and close; a client that does not read them is cut off after ``linger_s``."""
+        if self._is_gone or self._has_hung_up or self.transport is None:
+            return
+        self._has_hung_up = self._is_leaving = True
+        self.transport.write(_wire(last_words))
+        self.transport.close()
+        self._expect_within(self.limits.linger_s)
+        if self._handler_coroutine is not None:
+            self._handler_coroutine.cancel()
+
+    def abort(self) -> None:
+        """Cut the connection, whatever is still to be written."""
+        for transport in (self.transport, self._original_transport):
+            if transport is not None:
+                transport.abort()  # type: ignore[attr-defined]  # aiosmtpd calls both BaseTransport
+
+    async def _linger(self) -> None:
+        """Read on for a moment: closing on unread input resets the connection and takes our last words with it."""
+        self._has_hung_up = True
+        self._expect_within(self.limits.linger_s)
+        if self._writer.can_write_eof():
+            self._writer.write_eof()
+            while await self._reader.read(_READ_BYTES):
+                pass
+
+    # -- answering
+
+    async def push(self, status: Any) -> None:
+        """Send one reply line of aiosmtpd's own making, with nothing in it but printable ASCII."""
+        line = status if isinstance(status, bytes) else status.encode("ascii", "replace")
+        self._writer.write(_CONTROL.sub(b"?", line)[:_REPLY_MAX_BYTES] + b"\r\n")
+        await self._writer.drain()
+
+    async def answer(self, answer: Reply) -> None:
+        """Send *answer*; the session ends after it where the reply says so."""
+        self._is_leaving = self._is_leaving or answer.close
+        self._writer.write(_wire(answer))
+        await self._writer.drain()
+
+    async def fault(self, answer: Reply) -> None:
+        """Answer a command that makes no sense, and count it."""
+        self._faults += 1
+        await self.answer(answer if self._faults < self.limits.max_faults else reply.TOO_MANY_ERRORS)
+
+    # -- listening
+
+    async def read_line(self) -> bytes | None:
+        """Return the next line with its end, or None when no more will come.
+
+        A line over ``flood_bytes`` ends the session; one over ``command_bytes`` is the caller's to refuse.
+        """
+        inbox, scanned = self._inbox, 0
+        while (end := inbox.find(b"\n", scanned)) < 0:
+            scanned = len(inbox)
+            if scanned > self.limits.flood_bytes:
+                await self.answer(reply.LINE_TOO_LONG)
+                self._is_leaving = True
+                return None
+            chunk = await self.read_chunk()
+            if not chunk:
+                return None
+            inbox += chunk
+            if inbox[0] == _TLS_HANDSHAKE:
+                return None
+        line = bytes(memoryview(inbox)[: end + 1])
+        del inbox[: end + 1]
+        return line
+
+    async def read_chunk(self) -> bytes:
+        """Return what has come, at least one octet; nothing at the end of the connection."""
+        return await self._reader.read(_READ_BYTES)
+
+    async def _handle_client(self) -> None:
+        try:
+            await self._converse()
+        except TLSSetupException as error:
+            # no connection_lost comes from a handshake that failed
+            self.abort()
+            self.connection_lost(error)
+        except ConnectionError:
+            pass
+        finally:
+            if self.transport is not None:
+                self.transport.close()
+                self._has_hung_up = True
+                self._expect_within(self.limits.linger_s)
+
+    async def _converse(self) -> None:
+        if self._refusal is not None:
+            self.log_refusal("connect", self._refusal)
+            await self.answer(self._refusal)
+            return await self._linger()
+        await self.push(f"220 {self.hostname} {'LMTP' if self.site.is_lmtp else 'ESMTP'}")
+        while not self._is_leaving:
+            self._reset_timeout()
+            line = await self.read_line()
+            if line is None:
+                break
+            try:
+                await self.obey(line)
+            except (ConnectionError, TLSSetupException):
+                raise
+            except Exception:
+                self.site.log.exception("session_failed", client=self.client.address)
+                await self.fault(reply.LOCAL_ERROR)
+        if self._is_leaving and not self._has_quit():
+            await self._linger()
+        return None
+
+    def _has_quit(self) -> bool:
+        raise NotImplementedError
+
+    def dismiss(self) -> None:
+        """Say goodbye as soon as the mail in hand, if any, is answered."""
+        raise NotImplementedError
+
+    async def obey(self, line: bytes) -> None:
+        """Carry out one command line."""
+        raise NotImplementedError
+
+    def log_refusal(self, stage: str, answer: Reply, **fields: str) -> None:
+        """Log that a client was refused at *stage*: connect, mail, rcpt, data or auth."""
+        self.site.log.info("rejected", stage=stage, reply=str(answer), client=self.client.address, **fields)
+
+    @property
+    def is_encrypted(self) -> bool:
+        """True inside TLS, however it began."""
+        return self.client.tls
+
+    @property
+    def is_local(self) -> bool:
+        """True when nobody can listen on the way: loopback or a unix socket."""
+        return self.client.address == UNIX_CLIENT or ipaddress.ip_address(self.client.address).is_loopback
+
+
+def _wire(answer: Reply) -> bytes:
+    return str(answer).encode("ascii")[:_REPLY_MAX_BYTES] + b"\r\n"
+
+
+def _client_address(peername: Any) -> str:
+    """Return the client's IP address, an IPv4 one as such even on an IPv6 socket, or ``unix``."""
+    if not isinstance(peername, tuple):
+        return UNIX_CLIENT
+    address = str(peername[0]).partition("%")[0]
+    if address.startswith("::ffff:"):
+        mapped = ipaddress.IPv6Address(address).ipv4_mapped
+        return str(mapped or address)
+    return address

@@ -1,0 +1,137 @@
+"""One address the door listens on: parsing it, binding it, and putting a session behind each connection."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+import socket
+import ssl
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+from mailbridge.smtp.session import Session
+from mailbridge.smtp.site import Site
+
+_BACKLOG = 1024
+#: a unix socket may be used by its owner and its group
+_SOCKET_UMASK = 0o117
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpAddress:
+    """``host:port`` or ``[v6]:port``; an empty host means all."""
+
+    host: str
+    port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnixAddress:
+    """``unix:/path/to/socket``."""
+
+    path: Path
+
+
+def parse_address(text: str) -> TcpAddress | UnixAddress:
+    """Parse the address of a listener. Raises: ValueError."""
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not path:
+            raise ValueError("a unix socket needs a path: unix:/path/to/socket")
+        return UnixAddress(path=Path(path))
+    host, colon, port = text.rpartition(":")
+    if not colon or not port.isascii() or not port.isdigit() or int(port) > 65535:
+        raise ValueError(f"not an address: {text!r}; write host:port, [v6]:port or unix:/path/to/socket")
+    if host.startswith("[") and host.endswith("]"):
+        host = host[1:-1]
+    elif ":" in host:
+        raise ValueError(f"not an address: {text!r}; an IPv6 address stands in brackets: [::1]:25")
+    return TcpAddress(host=host, port=int(port))
+
+
+class OpenListener:
+    """A bound address. *tls* is given where TLS is implicit."""
+
+    def __init__(self, site: Site, *, tls: ssl.SSLContext | None = None) -> None:
+        self._site = site
+        self._tls = tls
+        self._server: asyncio.Server | None = None
+        self._socket_path: Path | None = None
+        #: where clients find it, as ``host:port``, ``[v6]:port`` or ``unix:/path``
+        self.addresses: tuple[str, ...] = ()
+
+    async def open(self) -> None:
+        """Bind and listen. Raises: OSError, ValueError."""
+        loop = asyncio.get_running_loop()
+        where = parse_address(self._site.listener.address)
+        handshake_s = self._site.limits.handshake_s if self._tls is not None else None
+
+        def new_session() -> Session:
+            return Session(self._site, loop)
+
+        if isinstance(where, UnixAddress):
+            bound = _bind_unix(where.path)
+            self._socket_path = where.path
+            self._server = await loop.create_unix_server(
+                new_session, sock=bound, ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+            )
+            self.addresses = (f"unix:{where.path}",)
+            return
+        self._server = await loop.create_server(
+            new_session,
+            where.host or None,
+            where.port,
+            ssl=self._tls,
+            backlog=_BACKLOG,
+            ssl_handshake_timeout=handshake_s,
+        )
+        self.addresses = tuple(_name(bound.getsockname()) for bound in self._server.sockets)
+
+    def close(self) -> None:
+        """Take no more connections; those that exist go on."""
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        if self._socket_path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                self._socket_path.unlink()
+            self._socket_path = None
+
+
+def _name(sockname: tuple[str, int] | tuple[str, int, int, int]) -> str:
+    host, port = sockname[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _bind_unix(path: Path) -> socket.socket:
+    """Bind a unix socket of mode 0660, in the place of one nobody listens on any more. Raises: OSError."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISSOCK(path.stat().st_mode):
+            if _is_alive(path):
+                raise OSError(errno.EADDRINUSE, "another process listens on this socket", str(path))
+            path.unlink()
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    # from the first moment nobody else may connect, so the mode is set before the name exists
+    umask = os.umask(_SOCKET_UMASK)
+    try:
+        bound.bind(str(path))
+    except OSError:
+        bound.close()
+        raise
+    finally:
+        os.umask(umask)
+    bound.setblocking(False)
+    return bound
+
+
+def _is_alive(path: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(str(path))
+        except OSError:
+            return False
+        return True

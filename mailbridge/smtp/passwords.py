@@ -1,0 +1,56 @@
+"""The users of the configuration and their argon2id hashes, checked off the event loop."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import secrets
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from mailbridge.config.model import User
+
+
+class UserPasswords:
+    """Implements ``contract.Passwords``.
+
+    A check takes tens of milliseconds and 64 MiB by design, so few run at once. What was right once is remembered
+    under a key that dies with the process: a monitoring system that signs in for each mail is
+    not slowed down by its own password.
+    """
+
+    def __init__(self, users: Sequence[User], *, workers: int = 2) -> None:
+        self._hashes = {user.name: user.password.get_secret_value() for user in users}
+        self._hasher = PasswordHasher()
+        self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="password")
+        self._key = secrets.token_bytes(32)
+        self._known: dict[str, bytes] = {}
+        self._nobody: str | None = None
+
+    async def verify(self, name: str, password: str) -> bool:
+        """Tell whether *password* is that of user *name*, in the same time for an unknown name."""
+        seal = hmac.new(self._key, password.encode(), hashlib.sha256).digest()
+        known = self._known.get(name)
+        if known is not None and hmac.compare_digest(known, seal):
+            return True
+        is_right = await asyncio.get_running_loop().run_in_executor(self._pool, self._check, name, password)
+        if is_right:
+            self._known[name] = seal
+        return is_right
+
+    def _check(self, name: str, password: str) -> bool:
+        stored = self._hashes.get(name)
+        if self._nobody is None:
+            self._nobody = self._hasher.hash(secrets.token_hex(16))
+        try:
+            return self._hasher.verify(stored or self._nobody, password) and stored is not None
+        except (VerificationError, InvalidHashError):
+            return False
+
+    def close(self) -> None:
+        """Let the threads go."""
+        self._pool.shutdown(wait=False, cancel_futures=True)

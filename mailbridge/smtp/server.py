@@ -1,0 +1,124 @@
+"""The door: all listeners of ``smtp:``, opened and closed together.
+
+It delivers nothing: mails go to the reception that was handed in.
+"""
+
+from __future__ import annotations
+
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+
+import structlog
+
+from mailbridge.clock import Clock, SystemClock
+from mailbridge.config.model import Listener, Smtp, User
+from mailbridge.model.ids import new_mail_id
+from mailbridge.smtp.contract import Doorman, Passwords, Reception
+from mailbridge.smtp.listener import OpenListener
+from mailbridge.smtp.passwords import UserPasswords
+from mailbridge.smtp.site import Limits, Log, Roll, Site, parse_networks
+from mailbridge.smtp.tls import build_context, reload_context
+
+
+class Door:
+    """Listens on every address of *smtp* and hands mails to *reception*."""
+
+    def __init__(
+        self,
+        smtp: Smtp,
+        *,
+        reception: Reception,
+        doorman: Doorman,
+        users: Sequence[User] = (),
+        passwords: Passwords | None = None,
+        clock: Clock | None = None,
+        new_id: Callable[[], str] = new_mail_id,
+        log: Log | None = None,
+        limits: Limits | None = None,
+    ) -> None:
+        self._smtp = smtp
+        self._reception = reception
+        self._doorman = doorman
+        self._own_passwords = UserPasswords(users) if passwords is None else None
+        self._passwords: Passwords = passwords or self._own_passwords  # type: ignore[assignment]
+        self._clock = clock or SystemClock()
+        self._new_id = new_id
+        self._log = log if log is not None else structlog.get_logger()
+        self._limits = limits or Limits()
+        # asked once: a name look-up for each connection would stop the loop when the resolver is down
+        self._hostname = smtp.hostname or socket.gethostname()
+        self._roll = Roll(max_sessions=smtp.max_connections)
+        self._open: list[OpenListener] = []
+        self._contexts: list[tuple[ssl.SSLContext, Listener]] = []
+
+    @property
+    def addresses(self) -> tuple[str, ...]:
+        """The bound addresses in the order of the configuration, ports as they are; empty while closed."""
+        return tuple(address for opened in self._open for address in opened.addresses)
+
+    @property
+    def sessions_count(self) -> int:
+        """Connections open at this moment."""
+        return len(self._roll)
+
+    async def start(self) -> None:
+        """Open every listener, or none. Raises: OSError (address, certificate), ValueError (address, network)."""
+        # aiosmtpd logs commands, passwords and whole mails below WARNING
+        logging.getLogger("mail.log").setLevel(logging.WARNING)
+        self._roll.is_closing = False
+        try:
+            for listener in self._smtp.listen:
+                opened = self._prepare(listener)
+                self._open.append(opened)
+                await opened.open()
+        except BaseException:
+            self._close_listeners()
+            raise
+        self._log.info("listening", addresses=list(self.addresses))
+
+    def _prepare(self, listener: Listener) -> OpenListener:
+        context = None
+        if listener.tls != "off":
+            context = build_context(listener.certificate or "", listener.private_key)
+            self._contexts.append((context, listener))
+        is_implicit = listener.tls == "implicit"
+        site = Site(
+            listener=listener,
+            smtp=self._smtp,
+            hostname=self._hostname,
+            reception=self._reception,
+            doorman=self._doorman,
+            passwords=self._passwords,
+            clock=self._clock,
+            new_id=self._new_id,
+            roll=self._roll,
+            log=self._log,
+            limits=self._limits,
+            starttls=None if is_implicit else context,
+            allow=parse_networks(listener.allow),
+        )
+        return OpenListener(site, tls=context if is_implicit else None)
+
+    def reload_certificates(self) -> None:
+        """Read all certificates again, for connections that begin from now on. Raises: OSError; the old ones stay."""
+        for context, listener in self._contexts:
+            reload_context(context, listener.certificate or "", listener.private_key)
+
+    async def stop(self, drain_s: float = 10.0) -> None:
+        """Close the listeners, finish the mails that are coming in, and return when everybody has gone.
+
+        Idle sessions get ``421 4.3.2`` now, those inside DATA after their answer or after *drain_s*.
+        May be called again.
+        """
+        self._close_listeners()
+        await self._roll.empty(drain_s, linger_s=self._limits.linger_s)
+        if self._own_passwords is not None:
+            self._own_passwords.close()
+
+    def _close_listeners(self) -> None:
+        for opened in self._open:
+            opened.close()
+        self._open.clear()
+        self._contexts.clear()

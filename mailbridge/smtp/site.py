@@ -1,0 +1,190 @@
+"""What a session knows of the place it runs in: its listener, the limits, the ports behind the door, who else is there.
+
+One ``Site`` for each listener, one ``Roll`` for the whole door. Neither reads or writes a socket.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import ssl
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mailbridge.clock import Clock
+from mailbridge.config.model import Listener, Smtp
+from mailbridge.errors import IntakeError, StoreFull
+from mailbridge.model import reply
+from mailbridge.model.mail import ReceivedMail
+from mailbridge.model.reply import Reply
+from mailbridge.smtp.contract import Doorman, Passwords, Reception
+
+#: structlog's bound loggers are typed as Any by their authors
+Log = Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one client may do before it is sent away."""
+
+    #: commands we could not make sense of (Postfix smtpd_hard_error_limit: 20)
+    max_faults: int = 10
+    #: senders and recipients refused; high, for a mail to a thousand recipients is answered for each
+    max_refusals: int = 2000
+    #: NOOP, RSET, EHLO and the like since the last mail (Postfix smtpd_junk_command_limit: 100)
+    max_idle_commands: int = 100
+    max_auth_failures: int = 3
+    #: RFC 5321 4.5.3.1.4 asks for 512; RFC 3461 5.1 adds 500 for ORCPT
+    command_bytes: int = 2048
+    #: a line without end is read so far and no further
+    flood_bytes: int = 65536
+    #: how long a client may take to read our last words
+    linger_s: float = 2.0
+    handshake_s: float = 30.0
+    #: wait after a wrong password, times the number of wrong ones
+    auth_delay_s: float = 1.0
+    #: mail content in memory, all sessions together; beyond it mails are put off with 452
+    buffered_bytes: int = 256 * 1024 * 1024
+
+
+class Member(Protocol):
+    """A session as the roll sees it."""
+
+    def dismiss(self) -> None:
+        """Say goodbye as soon as the mail in hand, if any, is answered."""
+        ...
+
+    def hang_up(self, last_words: Reply) -> None:
+        """Say goodbye at once."""
+        ...
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        ...
+
+
+class Roll:
+    """Who is inside: the sessions, and the mails being taken, which outlive their sessions."""
+
+    def __init__(self, *, max_sessions: int) -> None:
+        self._max_sessions = max_sessions
+        self._members: set[Member] = set()
+        self._receptions: set[asyncio.Task[Sequence[Reply]]] = set()
+        self._nobody = asyncio.Event()
+        self._nobody.set()
+        #: mail content in memory at this moment
+        self.buffered_bytes = 0
+        #: the door is being closed
+        self.is_closing = False
+
+    def __len__(self) -> int:
+        return len(self._members)
+
+    @property
+    def is_full(self) -> bool:
+        """True when one more is too many."""
+        return len(self._members) >= self._max_sessions
+
+    def enter(self, member: Member) -> None:
+        """Note a new session."""
+        self._members.add(member)
+        self._nobody.clear()
+
+    def leave(self, member: Member) -> None:
+        """Note that a session's connection is gone."""
+        self._members.discard(member)
+        if not self._members:
+            self._nobody.set()
+
+    def start_reception(self, coroutine: Any) -> asyncio.Task[Sequence[Reply]]:
+        """Run the taking of a mail so that nothing that befalls its session cancels it."""
+        task: asyncio.Task[Sequence[Reply]] = asyncio.get_running_loop().create_task(coroutine)
+        self._receptions.add(task)
+        task.add_done_callback(self._receptions.discard)
+        return task
+
+    async def empty(self, drain_s: float, *, linger_s: float) -> None:
+        """Send everybody away: the idle now, the rest when their mail is answered, all after *drain_s*.
+
+        Waits for the mails being taken as well, a little longer if need be, and never cancels them.
+        """
+        self.is_closing = True
+        for member in list(self._members):
+            member.dismiss()
+        if not await self._wait_for_nobody(drain_s):
+            for member in list(self._members):
+                member.hang_up(reply.SHUTTING_DOWN)
+            if not await self._wait_for_nobody(linger_s):
+                for member in list(self._members):
+                    member.abort()
+                await self._wait_for_nobody(linger_s)
+        if self._receptions:
+            await asyncio.wait(list(self._receptions), timeout=linger_s)
+
+    async def _wait_for_nobody(self, limit_s: float) -> bool:
+        try:
+            async with asyncio.timeout(limit_s):
+                await self._nobody.wait()
+        except TimeoutError:
+            return False
+        return True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Everything the sessions of one listener share."""
+
+    listener: Listener
+    smtp: Smtp
+    hostname: str
+    reception: Reception
+    doorman: Doorman
+    passwords: Passwords
+    clock: Clock
+    new_id: Callable[[], str]
+    roll: Roll
+    log: Log
+    limits: Limits = field(default_factory=Limits)
+    #: for STARTTLS; None on a plain or implicit-TLS listener
+    starttls: ssl.SSLContext | None = None
+    allow: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+
+    @property
+    def is_lmtp(self) -> bool:
+        """True when each recipient is answered by itself (RFC 2033)."""
+        return self.listener.protocol == "lmtp"
+
+    def admits(self, address: str) -> bool:
+        """Tell whether a client of that IP address may come in; a unix socket's mode has decided already."""
+        if address == UNIX_CLIENT:
+            return True
+        ip = ipaddress.ip_address(address)
+        return any(ip in network for network in self.allow if network.version == ip.version)
+
+    async def take(self, mail: ReceivedMail) -> Sequence[Reply]:
+        """Hand *mail* over and return the replies: one, or on LMTP one for each recipient. Never raises."""
+        count = len(mail.recipients) if self.is_lmtp else 1
+        try:
+            replies = await self.reception.receive(mail, each=self.is_lmtp)
+            if len(replies) == count:
+                return replies
+            self.log.error("reception_miscounted", id=mail.id, replies=len(replies), wanted=count)
+            return [reply.LOCAL_ERROR] * count
+        except IntakeError as refusal:
+            return [refusal.reply] * count
+        except StoreFull:
+            self.log.error("store_full", id=mail.id)  # noqa: TRY400  the kind says it all
+            return [reply.QUEUE_FULL] * count
+        except Exception:
+            self.log.exception("reception_failed", id=mail.id)
+            return [reply.LOCAL_ERROR] * count
+
+
+#: ``Client.address`` of a client on a unix socket
+UNIX_CLIENT = "unix"
+
+
+def parse_networks(texts: Sequence[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
+    """Parse the networks of ``allow``; host bits may be set. Raises: ValueError."""
+    return tuple(ipaddress.ip_network(text, strict=False) for text in texts)
