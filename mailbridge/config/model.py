@@ -2,155 +2,290 @@
 
 Field names are the keys of contract section 3.
 Durations are seconds (``Duration``, a float) and sizes are bytes (``Size``, an int) once loaded.
+Here stands what a single key may hold; what keys mean together is ``check.py``'s business.
+It must not read files or the environment.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr, model_validator
 
 from mailbridge.config.units import parse_duration, parse_size
 
+
+def _split_words(value: object) -> object:
+    """Let a list of words be written as one text, with commas between them."""
+    if isinstance(value, str):
+        return [word.strip() for word in value.split(",") if word.strip()]
+    return value
+
+
+def _upper(value: object) -> object:
+    if isinstance(value, str):
+        return value.upper()
+    if isinstance(value, list):
+        return [_upper(item) for item in value]
+    return value
+
+
+def _off(value: object) -> object:
+    return None if value == "off" else value
+
+
+def _lower_keys(value: object) -> object:
+    """Write domains in lower case, as they are compared. Two spellings of one domain are found by ``check.py``."""
+    if isinstance(value, dict):
+        return {str(key).lower(): item for key, item in value.items()}
+    return value
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
+Words = Annotated[list[str], BeforeValidator(_split_words)]
+#: a URL that may hold a password: never shown, may be given as ``x_file``
+SECRET_URL: dict[str, JsonValue] = {"secret_url": True}
+
+_DAY = 86400.0
 
 
 class Section(BaseModel):
     """A mapping of the configuration: frozen, unknown keys are errors."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
 
 class Listener(Section):
     """One address the door listens on."""
 
-    address: str = "127.0.0.1:2525"
-    protocol: Literal["smtp", "lmtp"] = "smtp"
-    tls: Literal["off", "starttls", "required", "implicit"] = "off"
-    certificate: str | None = None
-    private_key: str | None = None
-    allow: list[str] = ["127.0.0.0/8", "::1"]
-    auth: Literal["off", "optional", "required"] = "off"
-    legacy: bool = False
+    address: str = Field(default="127.0.0.1:2525", description="`host:port`, `[v6]:port` or `unix:/path/to/socket`.")
+    protocol: Literal["smtp", "lmtp"] = Field(default="smtp", description="LMTP answers for each recipient on its own.")
+    tls: Literal["off", "starttls", "required", "implicit"] = Field(
+        default="off",
+        description="`starttls` offers it, `required` takes mail only after it, `implicit` is TLS from the first byte.",
+    )
+    certificate: str | None = Field(
+        default=None, description="PEM file with the certificate and its chain, where `tls` is not `off`."
+    )
+    private_key: str | None = Field(
+        default=None, description="PEM file with the certificate's private key, where `tls` is not `off`."
+    )
+    allow: Words = Field(
+        default=["127.0.0.0/8", "::1"], description="Networks and addresses of the clients that may send here."
+    )
+    auth: Literal["off", "optional", "required"] = Field(
+        default="off",
+        description="Whether clients may or must sign in as one of `users`. Needs TLS, or loopback clients alone.",
+    )
+    legacy: bool = Field(
+        default=False, description="For devices too old for today's TLS. Not available in this version."
+    )
 
 
 class Smtp(Section):
-    """The door."""
+    """The door: where mail comes in."""
 
-    hostname: str = ""
-    listen: list[Listener] = [Listener()]
-    domains: dict[str, str] = {"sms.local": "sms"}
-    reply: Literal["verdict", "queued"] = "verdict"
-    verdict_wait: Duration = 10.0
-    max_message_size: Size = 10_000_000
-    max_recipients: int = 100
-    max_connections: int = 1000
-    #: seconds a session may idle between commands
-    timeout: Duration = 300.0
-    #: seconds from DATA to its end
-    data_timeout: Duration = 600.0
-    max_hops: int = 50
+    hostname: str = Field(
+        default="", description="Our name in greetings and trace lines. Empty: the machine's own name."
+    )
+    listen: list[Listener] = Field(default=[Listener()], description="The addresses to listen on.")
+    domains: Annotated[dict[str, str], BeforeValidator(_lower_keys)] = Field(
+        default={"sms.local": "sms"},
+        description="Recipient domain and the channel its mail takes. `sms` is the one there is.",
+    )
+    reply: Literal["verdict", "queued"] = Field(
+        default="verdict",
+        description="`verdict` waits for the gateway before answering DATA, `queued` answers at once.",
+    )
+    verdict_wait: Duration = Field(
+        default=10.0, ge=0, le=300, description="How long `reply: verdict` waits for the gateway."
+    )
+    max_message_size: Size = Field(default=10_000_000, ge=100, le=100_000_000, description="Largest mail taken.")
+    max_recipients: int = Field(default=100, ge=1, le=10_000, description="Most recipients of one mail.")
+    max_connections: int = Field(default=1000, ge=1, le=100_000, description="Most sessions at a time.")
+    timeout: Duration = Field(
+        default=300.0, ge=0.1, le=3600, description="How long a session may idle between commands."
+    )
+    data_timeout: Duration = Field(default=600.0, ge=0.1, le=7200, description="Longest time from DATA to its end.")
+    max_hops: int = Field(
+        default=50, ge=1, le=1000, description="Most `Received` header fields; more is taken for a loop."
+    )
 
 
 class User(Section):
     """Somebody who may sign in."""
 
-    name: str
-    password: SecretStr
-    role: Literal["send", "look", "operate", "admin"] = "send"
+    name: str = Field(min_length=1, max_length=255, description="The name to sign in with.")
+    password: SecretStr = Field(description="The argon2id hash that `mailbridge hash-password` prints.")
+    role: Literal["send", "look", "operate", "admin"] = Field(
+        default="send", description="`send` is SMTP AUTH alone; the others say what the desk lets them do."
+    )
 
 
 class Numbers(Section):
     """How numbers are read and which are allowed."""
 
-    region: str = "RU"
-    #: prefixes (``+7``) or countries (``KZ``); None: the region's country
-    allow: list[str] | None = None
+    region: Annotated[str, BeforeValidator(_upper)] = Field(
+        default="RU", description="Country by which national numbers such as 8 (999) 123-45-67 are read."
+    )
+    allow: Annotated[Words | None, BeforeValidator(_upper)] = Field(
+        default=None,
+        description="Prefixes (`+7`) or countries (`KZ`) that may be sent to. Left out: the region's country.",
+    )
 
 
 class MessageDefaults(Section):
     """What an SMS looks like unless the mail says otherwise."""
 
-    text: str = "{{ subject }}: {{ body }}"
-    sender: str = ""
-    translit: Literal["0", "1", "2", "auto"] = "0"
-    max_parts: int = Field(default=3, ge=1, le=20)
+    text: str = Field(default="{{ subject }}: {{ body }}", description="Jinja2 template of the text.")
+    sender: str = Field(default="", description="Default sender name. Empty: the account's own default.")
+    translit: Literal["0", "1", "2", "auto"] = Field(
+        default="0", description="Transliteration: 0, 1 or 2 as the gateway has it, or `auto`."
+    )
+    max_parts: int = Field(default=3, ge=1, le=20, description="Longest SMS in parts; a longer text is cut.")
 
 
 class SmscGateway(Section):
     """An account at SMSC."""
 
-    type: Literal["smsc"] = "smsc"
-    url: list[str] = ["https://smsc.ru", "https://www2.smsc.ru"]
-    login: str | None = None
-    password: SecretStr | None = None
-    apikey: SecretStr | None = None
-    timeout: Duration = 20.0
-    connect_timeout: Duration = 4.0
-    batch: int = Field(default=100, ge=1, le=100)
-    #: requests in flight; the gateway refuses 15 and more
-    max_in_flight: int = Field(default=10, ge=1, le=14)
-    quarantine: Duration = 150.0
-    on_unknown: Literal["hold", "fail", "retry"] = "hold"
-    callback_path: str | None = None
-    callback_secret: SecretStr | None = None
-    proxy: str | None = None
-    #: seconds between status questions about a young message; 0 leaves delivery reports to the callbacks alone
-    poll: Duration = 30.0
+    type: Literal["smsc"] = Field(default="smsc", description="Kind of carrier. `smsc` is the one there is.")
+    url: Words = Field(
+        default=["https://smsc.ru", "https://www2.smsc.ru"],
+        description="The gateway's hosts, tried in this order. `http://` is for loopback and private addresses.",
+    )
+    login: str | None = Field(default=None, description="Account name; goes with `password`.")
+    password: SecretStr | None = Field(default=None, description="Account password (or its MD5, in lower case).")
+    apikey: SecretStr | None = Field(default=None, description="API key, instead of `login` and `password`.")
+    timeout: Duration = Field(default=20.0, ge=0.1, le=300, description="Longest time of one request.")
+    connect_timeout: Duration = Field(default=4.0, ge=0.1, le=60, description="Longest time to connect.")
+    batch: int = Field(default=100, ge=1, le=100, description="Most messages in one request.")
+    max_in_flight: int = Field(
+        default=10, ge=1, le=14, description="Most requests at a time. The gateway refuses the fifteenth."
+    )
+    quarantine: Duration = Field(
+        default=150.0,
+        ge=0,
+        le=_DAY,
+        description='From giving a request up: until then the gateway\'s "not found" is not believed. '
+        "Less than a minute risks sending twice.",
+    )
+    on_unknown: Literal["hold", "fail", "retry"] = Field(
+        default="hold", description="What becomes of a message whose fate stays unknown for its whole lifetime."
+    )
+    callback_path: str | None = Field(
+        default=None,
+        max_length=128,
+        description="Secret last part of `/callback/<gateway>/…`. Left out: there is no such page.",
+    )
+    callback_secret: SecretStr | None = Field(
+        default=None, description="Checks the callbacks' signatures; unsigned ones are then refused."
+    )
+    proxy: str | None = Field(
+        default=None,
+        repr=False,
+        json_schema_extra=SECRET_URL,
+        description="HTTP proxy, `http://user:password@host:port`.",
+    )
+    poll: Duration = Field(
+        default=30.0,
+        ge=0,
+        le=_DAY,
+        description="Time between status questions about a young message. 0 leaves reports to the callbacks alone.",
+    )
+    insecure: bool = Field(
+        default=False, description="Allows `http://` to any host: the password then travels readable by all."
+    )
 
 
 class Queue(Section):
     """The store."""
 
-    url: str = "sqlite:////var/lib/mailbridge/queue.db"
-    lifetime: Duration = 86400.0
-    #: first wait after a deferral; doubles up to retry_max
-    retry_min: Duration = 5.0
-    retry_max: Duration = 300.0
-    #: how much of the original mail is kept for reports and the desk
-    keep_original: Size = 64_000
-    #: how long finished mails stay in the history
-    keep_history: Duration = 90 * 86400.0
-    #: a sender asking for it (NOTIFY=DELAY, or no NOTIFY) is told once after this; 0 never
-    delay_warning: Duration = 4 * 3600.0
+    url: str = Field(
+        default="sqlite:////var/lib/mailbridge/queue.db",
+        repr=False,
+        json_schema_extra=SECRET_URL,
+        description="Where the queue is kept: `sqlite:////absolute/path`.",
+    )
+    lifetime: Duration = Field(default=_DAY, ge=1, le=30 * _DAY, description="How long delivery is tried.")
+    retry_min: Duration = Field(
+        default=5.0, ge=0.01, le=_DAY, description="First wait after a deferral; doubles up to `retry_max`."
+    )
+    retry_max: Duration = Field(default=300.0, ge=0.01, le=_DAY, description="Longest wait between two attempts.")
+    keep_original: Size = Field(
+        default=64_000, ge=0, le=10_000_000, description="How much of the original mail is kept for reports."
+    )
+    keep_history: Duration = Field(
+        default=90 * _DAY, ge=60, le=3650 * _DAY, description="How long finished mails stay in the history."
+    )
+    delay_warning: Duration = Field(
+        default=4 * 3600.0, ge=0, le=30 * _DAY, description="When a sender is told that an SMS still waits. 0: never."
+    )
 
 
 class Bounce(Section):
     """How senders hear of failures."""
 
-    mode: Literal["mail", "log"] = "log"
+    mode: Literal["mail", "log"] = Field(
+        default="log",
+        description="`mail` sends a bounce through `smarthost`. Left out: `mail` where there is a smarthost.",
+    )
     # ``from`` is a Python keyword
-    from_: str = Field(default="", alias="from")
-    smarthost: str | None = None
-    #: who is told of suspended gateways and held messages; empty: the log alone
-    operator: str = ""
-    lifetime: Duration = 5 * 86400.0
+    from_: str = Field(
+        default="", alias="from", description="From address of bounces. Empty: mailer-daemon@ and `smtp.hostname`."
+    )
+    smarthost: str | None = Field(
+        default=None,
+        repr=False,
+        json_schema_extra=SECRET_URL,
+        description="`smtp://` or `smtps://`, with `user:password@` and `?starttls=required` where wanted.",
+    )
+    operator: str = Field(
+        default="", description="Who is told of suspended gateways and held messages. Empty: the log alone."
+    )
+    lifetime: Duration = Field(default=5 * _DAY, ge=1, le=30 * _DAY, description="How long a bounce is tried.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _mail_where_there_is_a_smarthost(cls, data: Any) -> Any:
+        if isinstance(data, dict) and data.get("smarthost") and "mode" not in data:
+            return {**data, "mode": "mail"}
+        return data
 
 
 class Web(Section):
     """HTTP: health, metrics, callbacks."""
 
-    listen: str | None = "127.0.0.1:8080"
+    listen: Annotated[str | None, BeforeValidator(_off)] = Field(
+        default="127.0.0.1:8080", description="`host:port`, `[v6]:port`, `unix:/path/to/socket`, or `off`."
+    )
 
 
 class Log(Section):
     """What is written to stdout."""
 
-    format: Literal["json", "console"] = "json"
-    level: Literal["debug", "info", "warning", "error"] = "info"
-    phones: Literal["masked", "full"] = "masked"
+    format: Literal["json", "console"] = Field(default="json", description="`json` is one object a line.")
+    level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="The least that is written."
+    )
+    phones: Literal["masked", "full"] = Field(
+        default="masked", description="`masked` shows the last four digits of a number alone."
+    )
 
 
 class Config(Section):
     """The whole configuration."""
 
-    smtp: Smtp = Smtp()
-    users: list[User] = []
-    numbers: Numbers = Numbers()
-    message: MessageDefaults = MessageDefaults()
-    gateways: dict[str, SmscGateway] = {}
-    queue: Queue = Queue()
-    bounce: Bounce = Bounce()
-    web: Web = Web()
-    log: Log = Log()
+    smtp: Smtp = Field(default=Smtp(), description="The door: where mail comes in.")
+    users: list[User] = Field(default=[], description="Who may sign in.")
+    numbers: Numbers = Field(default=Numbers(), description="How numbers are read and which are allowed.")
+    message: MessageDefaults = Field(
+        default=MessageDefaults(), description="What an SMS looks like unless the mail says otherwise."
+    )
+    gateways: dict[str, SmscGateway] = Field(
+        default={}, description="Accounts at carriers by a name of your own; at least one."
+    )
+    queue: Queue = Field(default=Queue(), description="The store: what was promised and not yet done, and the history.")
+    bounce: Bounce = Field(default=Bounce(), description="How senders hear of failures.")
+    web: Web = Field(default=Web(), description="HTTP: health, metrics, callbacks.")
+    log: Log = Field(default=Log(), description="What is written to stdout.")

@@ -11,7 +11,7 @@ class Problem:
 
     file: str
     line: int
-    #: dotted path of the key: ``smtp.listen[0].address``
+    #: dotted path of the key: ``smtp.listen[0].address``; empty where it is about the file as a whole
     path: str
     problem: str
     #: what to write instead; may be empty
@@ -19,4 +19,5 @@ class Problem:
 
     def __str__(self) -> str:
         tail = f"; {self.instead}" if self.instead else ""
-        return f"{self.file}:{self.line}: {self.path}: {self.problem}{tail}"
+        path = f"{self.path}: " if self.path else ""
+        return f"{self.file}:{self.line}: {path}{self.problem}{tail}"

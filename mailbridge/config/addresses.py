@@ -1,0 +1,159 @@
+"""Addresses of listeners and mail servers as the configuration writes them; pure, nothing is looked up."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from dataclasses import dataclass, field
+from pathlib import PurePosixPath
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
+_HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_MAX_HOSTNAME = 253
+#: sun_path has 108 bytes with its closing NUL (Linux unix(7))
+_MAX_UNIX_PATH_BYTES = 107
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TcpAddress:
+    """Where to listen; *port* 0 lets the system choose."""
+
+    host: str
+    port: int
+
+    @property
+    def is_loopback(self) -> bool:
+        """True where only this machine can connect."""
+        return is_loopback_host(self.host)
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnixAddress:
+    """A unix socket."""
+
+    path: str
+
+    def __str__(self) -> str:
+        return f"unix:{self.path}"
+
+
+ListenAddress = TcpAddress | UnixAddress
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Smarthost:
+    """The mail server that takes our bounces."""
+
+    host: str
+    port: int
+    #: TLS from the first byte (``smtps://``)
+    implicit_tls: bool
+    #: refuse to go on without STARTTLS
+    starttls_required: bool
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+def parse_listen(text: str) -> ListenAddress:
+    """Read ``host:port``, ``[v6]:port`` or ``unix:/path``.
+
+    Raises: ValueError with "what is wrong; what to write instead".
+    """
+    if text.startswith("unix:"):
+        path = text.removeprefix("unix:")
+        if not PurePosixPath(path).is_absolute() or not path.isprintable():
+            raise ValueError("a unix socket needs an absolute path; write unix:/run/mailbridge/smtp.sock")
+        if len(path.encode()) > _MAX_UNIX_PATH_BYTES:
+            raise ValueError(f"the socket's path is longer than {_MAX_UNIX_PATH_BYTES} bytes; choose a shorter one")
+        return UnixAddress(path=path)
+    host, colon, port = text.rpartition(":")
+    if not colon and text.isascii() and text.isdigit():
+        raise ValueError(f"a port alone; write 127.0.0.1:{text}, or 0.0.0.0:{text} for every interface")
+    if not colon:
+        raise ValueError(f"no port; write {text or '127.0.0.1'}:2525")
+    if host in ("", "*"):
+        raise ValueError(f"no host; write 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface")
+    return TcpAddress(host=_parse_host(host, text), port=parse_port(port))
+
+
+def _parse_host(host: str, text: str) -> str:
+    if host.startswith("[") and host.endswith("]"):
+        if not _is_ip(host[1:-1], version=6):
+            raise ValueError("not an IPv6 address between the brackets; write [::1]:2525")
+        return host[1:-1]
+    if ":" in host:
+        fix = f"[{host}]:{text.rpartition(':')[2]}" if _is_ip(host, version=6) else "[::1]:2525"
+        raise ValueError(f"an IPv6 address needs brackets; write {fix}")
+    if not is_hostname(host) or (re.fullmatch(r"[0-9.]+", host) and not _is_ip(host, version=4)):
+        raise ValueError("not a host name or an IP address; write 127.0.0.1:2525, [::1]:2525 or unix:/path")
+    return host
+
+
+def parse_port(text: str) -> int:
+    """Read a port from 0 to 65535. Raises: ValueError with "what is wrong; what to write instead"."""
+    if not (text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535):
+        raise ValueError("not a port; write a number from 1 to 65535")
+    return int(text)
+
+
+def parse_smarthost(url: str) -> Smarthost:
+    """Read ``smtp[s]://[user:password@]host[:port][?starttls=required]``.
+
+    Raises: ValueError with "what is wrong; what to write instead", never with a part of *url*.
+    """
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        raise ValueError("not a URL; write smtp://mail.example.org:25") from None
+    if parts.scheme not in ("smtp", "smtps"):
+        raise ValueError("not an smtp:// or smtps:// URL; write smtp://mail.example.org:25")
+    if not parts.hostname or not (is_hostname(parts.hostname) or _is_ip(parts.hostname, version=6)):
+        raise ValueError("no usable host in it; write smtp://mail.example.org:25")
+    if parts.path not in ("", "/") or parts.fragment:
+        raise ValueError("something follows the host; write # and / of a password as %23 and %2F")
+    query = dict(parse_qsl(parts.query, keep_blank_values=True))
+    if query not in ({}, {"starttls": "required"}):
+        raise ValueError("an unknown option after the ?; the one there is is ?starttls=required")
+    if (parts.username is None) != (parts.password is None):
+        raise ValueError("a user without a password; write smtp://user:password@mail.example.org")
+    implicit = parts.scheme == "smtps"
+    if implicit and query:
+        raise ValueError("smtps:// is TLS already; drop ?starttls=required, or write smtp://")
+    return Smarthost(
+        host=parts.hostname,
+        port=port if port is not None else 465 if implicit else 25,
+        implicit_tls=implicit,
+        starttls_required=bool(query),
+        user=None if parts.username is None else unquote(parts.username),
+        password=None if parts.password is None else unquote(parts.password),
+    )
+
+
+def is_hostname(text: str) -> bool:
+    """Tell whether *text* can be a host name or an IPv4 address (RFC 1123 2.1; underscores are let pass)."""
+    return len(text) <= _MAX_HOSTNAME and _HOSTNAME.fullmatch(text) is not None
+
+
+def is_loopback_host(host: str) -> bool:
+    """Tell whether *host* is this machine."""
+    return host.lower() == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+
+
+def is_private_host(host: str) -> bool:
+    """Tell whether *host* is this machine, a private address, or a name without dots (of a container)."""
+    if _is_ip(host):
+        address = ipaddress.ip_address(host)
+        return address.is_loopback or (address.is_private and not address.is_link_local and not address.is_unspecified)
+    return "." not in host or host.lower().endswith(".localhost")
+
+
+def _is_ip(text: str, version: int | None = None) -> bool:
+    try:
+        return version in (None, ipaddress.ip_address(text).version)
+    except ValueError:
+        return False

@@ -1,0 +1,126 @@
+"""What keys mean together, section by section; everything a single key cannot know about itself.
+
+Runs last, on a model whose wrong keys were replaced by their defaults.
+The only I/O is looking whether named TLS files can be read.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mailbridge.config.addresses import TcpAddress, parse_listen, parse_smarthost
+from mailbridge.config.check_gateways import check_gateways
+from mailbridge.config.check_smtp import check_smtp
+from mailbridge.config.model import Config, MessageDefaults
+from mailbridge.config.regions import REGIONS
+from mailbridge.config.tree import Findings
+
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
+_ADDRESS = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+#: smsc-api.md 9.3: 11 characters, or 15 digits
+_SENDER = re.compile(r"[0-9]{1,15}|[ -~]{1,11}")
+
+
+def check(config: Config, findings: Findings, *, need_gateway: bool) -> None:
+    """Report every combination that cannot work or is not safe."""
+    check_smtp(config, findings)
+    _check_numbers(config, findings)
+    _check_message(config, findings)
+    check_gateways(config, findings, need_gateway=need_gateway)
+    _check_queue(config, findings)
+    _check_bounce(config, findings)
+    _check_web(config, findings)
+
+
+def _check_numbers(config: Config, findings: Findings) -> None:
+    numbers = config.numbers
+    if numbers.region not in REGIONS:
+        path = ("numbers", "region")
+        findings.report(
+            path, f"{findings.shown(path) or 'this'} is not a country", "write a two-letter code such as RU or KZ"
+        )
+    if numbers.allow is not None and not numbers.allow:
+        findings.report(
+            ("numbers", "allow"), "no number could be sent to", 'write prefixes such as "+7", or leave it out'
+        )
+    for index, word in enumerate(numbers.allow or ()):
+        place = findings.item_path(("numbers", "allow"), index)
+        if not _PREFIX.fullmatch(word) and word not in REGIONS:
+            hint = f'write "+{word}"' if word.isascii() and word.isdigit() else 'write "+7" or a country such as KZ'
+            findings.report(place, f"{findings.shown(place) or 'this'} is neither a prefix nor a country", hint)
+
+
+def _check_message(config: Config, findings: Findings) -> None:
+    message = config.message
+    if message.sender and not _SENDER.fullmatch(message.sender):
+        findings.report(
+            ("message", "sender"), "not a sender name", "write up to 11 Latin characters, or up to 15 digits"
+        )
+    # Jinja2 takes longer to load than the rest of the work; the default is known to be right.
+    if message.text == MessageDefaults.model_fields["text"].default:
+        return
+    from mailbridge.config.template import template_error  # noqa: PLC0415 - see above
+
+    if trouble := template_error(message.text):
+        findings.report_error(("message", "text"), ValueError(trouble))
+
+
+def _check_queue(config: Config, findings: Findings) -> None:
+    queue, path = config.queue, ("queue", "url")
+    if queue.url.startswith(("postgresql://", "postgres://", "postgresql+")):
+        findings.report(
+            path,
+            "the PostgreSQL store is not available in this version",
+            "write sqlite:////var/lib/mailbridge/queue.db",
+        )
+    elif not queue.url.startswith("sqlite:///"):
+        findings.report(
+            path, "not a place for the queue", "write sqlite:////var/lib/mailbridge/queue.db (four slashes)"
+        )
+    elif queue.url.removeprefix("sqlite:///").strip("/") in ("", ":memory:") or queue.url.endswith("/"):
+        findings.report(path, "names no file", "write sqlite:////var/lib/mailbridge/queue.db")
+    elif "?" in queue.url or not queue.url.isprintable():
+        findings.report(path, "has options or odd characters", "write the file's path alone after sqlite:///")
+    if queue.retry_min > queue.retry_max:
+        findings.report(
+            ("queue", "retry_max"), "is less than retry_min", "make it the larger one", needs=(("queue", "retry_min"),)
+        )
+
+
+def _check_bounce(config: Config, findings: Findings) -> None:
+    bounce = config.bounce
+    if bounce.smarthost is not None:
+        try:
+            parse_smarthost(bounce.smarthost)
+        except ValueError as error:
+            findings.report_error(("bounce", "smarthost"), error)
+    elif bounce.mode == "mail":
+        findings.report(
+            ("bounce", "smarthost"), "is missing, and mode is mail", "write smtp://127.0.0.1:25, or mode: log"
+        )
+    for key, address in (("from", bounce.from_), ("operator", bounce.operator)):
+        if address and not _ADDRESS.fullmatch(address):
+            findings.report(("bounce", key), "not a mail address", "write one such as duty@example.org, without a name")
+    if bounce.mode == "mail" and not bounce.from_ and not config.smtp.hostname:
+        findings.report(
+            ("bounce", "from"),
+            "is missing, and there is no smtp.hostname to make one of",
+            "write mailer-daemon@sms.example.org",
+            needs=(("smtp", "hostname"), ("bounce", "mode"), ("bounce", "smarthost")),
+        )
+
+
+def _check_web(config: Config, findings: Findings) -> None:
+    if config.web.listen is None:
+        return
+    path = ("web", "listen")
+    try:
+        address = parse_listen(config.web.listen)
+    except ValueError as error:
+        findings.report_error(path, error)
+        return
+    for index, listener in enumerate(config.smtp.listen):
+        is_shared = listener.address.lower() == config.web.listen.lower()
+        if is_shared and not (isinstance(address, TcpAddress) and address.port == 0):
+            needs = (("smtp", "listen", index, "address"),)
+            findings.report(path, f"the same address as smtp.listen[{index}]", "choose another port", needs=needs)

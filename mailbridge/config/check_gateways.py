@@ -1,0 +1,115 @@
+"""What the keys of a gateway mean together: how it is reached, who we are there, and its callbacks."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import SplitResult, urlsplit
+
+from mailbridge.config.addresses import is_hostname, is_private_host
+from mailbridge.config.model import Config, SmscGateway
+from mailbridge.config.tree import Findings, Path
+
+#: a gateway's name is part of its callback address, of metrics and of ``MAILBRIDGE__`` variables
+_NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+#: unreserved characters of RFC 3986 2.3
+_PATH = re.compile(r"[A-Za-z0-9._~-]+")
+#: what a guesser must not find while we look on: only a signature allows less
+_MIN_CALLBACK_PATH = 6
+
+
+def check_gateways(config: Config, findings: Findings, *, need_gateway: bool) -> None:
+    """Report what is wrong with the gateways; *need_gateway*: that there is none, too."""
+    if not config.gateways and need_gateway:
+        findings.report(
+            ("gateways",), "no gateway", 'write "main:" below gateways:, with login and password or with apikey'
+        )
+    for name, gateway in config.gateways.items():
+        path: Path = ("gateways", name)
+        if not _NAME.fullmatch(name):
+            findings.report(path, "not a usable gateway name", "use letters, digits, single _ . and -, such as main")
+            continue
+        _check_urls(gateway, path, findings)
+        _check_credentials(gateway, path, findings)
+        _check_callback(gateway, path, findings)
+        if gateway.proxy is not None:
+            _check_proxy(gateway.proxy, (*path, "proxy"), findings)
+
+
+def _check_urls(gateway: SmscGateway, path: Path, findings: Findings) -> None:
+    if not gateway.url:
+        findings.report((*path, "url"), "no address", "write https://smsc.ru, or leave it out")
+    for number, url in enumerate(gateway.url):
+        place = findings.item_path((*path, "url"), number)
+        parts = _split(url)
+        if parts is None or parts.scheme not in ("https", "http"):
+            findings.report(place, "not an http(s) address", "write https://smsc.ru")
+        elif parts.username is not None or parts.password is not None:
+            findings.report(place, "credentials do not belong into an address", "write login: and password: beside it")
+        elif parts.query or parts.fragment:
+            findings.report(place, "something follows the host", "write the address alone, such as https://smsc.ru")
+        elif parts.scheme == "http" and not gateway.insecure and not is_private_host(str(parts.hostname)):
+            findings.report(
+                place,
+                "the password would travel readable by all over http://",
+                "write https://, or insecure: true beside it",
+            )
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return the parts of *url*, None where it is no URL with a usable host."""
+    try:
+        parts = urlsplit(url)
+        usable = parts.port != 0 and bool(parts.hostname)
+    except ValueError:
+        return None
+    host = str(parts.hostname)
+    if not usable or not url.isprintable() or " " in url or not (is_hostname(host) or ":" in host):
+        return None
+    return parts
+
+
+def _check_credentials(gateway: SmscGateway, path: Path, findings: Findings) -> None:
+    password = (*path, "password")
+    apikey = (*path, "apikey")
+    login = (*path, "login")
+    if gateway.apikey is not None and (gateway.login is not None or gateway.password is not None):
+        findings.report(apikey, "given beside login and password", "keep one of the two ways", needs=(login, password))
+        return
+    if gateway.apikey is not None:
+        if not gateway.apikey.get_secret_value():
+            findings.report(apikey, "is empty", "write the key of your account")
+        return
+    everything = (login, password, apikey)
+    if not gateway.login and gateway.password is None:
+        findings.report(path, "no credentials", "write login: and password:, or apikey:", needs=everything)
+    elif not gateway.login:
+        findings.report(login, "is missing, and password is given", "write the account's name")
+    elif gateway.password is None or not gateway.password.get_secret_value():
+        findings.report(
+            password, "is missing or empty, and login is given", "write the account's password, or password_file:"
+        )
+
+
+def _check_callback(gateway: SmscGateway, path: Path, findings: Findings) -> None:
+    place = (*path, "callback_path")
+    if gateway.callback_path is None:
+        if gateway.callback_secret is not None:
+            findings.report(
+                (*path, "callback_secret"),
+                "there is no callback page",
+                "write callback_path: beside it",
+                needs=(place,),
+            )
+        return
+    if not _PATH.fullmatch(gateway.callback_path) or set(gateway.callback_path) == {"."}:
+        findings.report(place, "has characters that do not belong into an address", "use letters, digits, - and _")
+    elif len(gateway.callback_path) < _MIN_CALLBACK_PATH and gateway.callback_secret is None:
+        needs = ((*path, "callback_secret"),)
+        fix = f"write at least {_MIN_CALLBACK_PATH} characters nobody can guess"
+        findings.report(place, "is easily guessed, and signatures are not checked", fix, needs=needs)
+
+
+def _check_proxy(url: str, path: Path, findings: Findings) -> None:
+    parts = _split(url)
+    if parts is None or parts.scheme != "http":
+        findings.report(path, "not an http:// address", "write http://proxy.example.org:3128")

@@ -1,0 +1,27 @@
+"""What the product is meant to have and this version has not: said plainly instead of "unknown key"."""
+
+from __future__ import annotations
+
+NOT_AVAILABLE = "not available in this version"
+
+#: keys of the top level, contract sections 10 to 12
+KEYS = frozenset(
+    {
+        "aliases",
+        "api",
+        "digest",
+        "escalation",
+        "inbound",
+        "limits",
+        "people",
+        "profiles",
+        "quiet_hours",
+        "rotas",
+        "routes",
+        "rules",
+    }
+)
+#: channels of a recipient domain
+CHANNELS = frozenset({"flash", "call", "ping", "hlr", "viber", "whatsapp", "tg", "mms", "smsc-smtp"})
+#: kinds of gateway
+GATEWAY_TYPES = frozenset({"http", "apprise"})
