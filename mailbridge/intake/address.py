@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from mailbridge.errors import Rejected
 from mailbridge.intake.numbers import NumberPolicy, looks_like_phone
 from mailbridge.intake.options import normal_name, read_address
-from mailbridge.model.mail import Recipient
+from mailbridge.model.mail import Client, Recipient
 from mailbridge.model.phone import Phone
 from mailbridge.model.reply import (
     BAD_ADDRESS,
@@ -37,7 +37,8 @@ _QUOTED = r'"(?:[^"\\]|\\.)*"'
 _DOMAIN = r"[A-Za-z0-9_](?:[A-Za-z0-9_\-]*[A-Za-z0-9_])?(?:\.[A-Za-z0-9_](?:[A-Za-z0-9_\-]*[A-Za-z0-9_])?)*\.?"
 _LITERAL = r"\[[A-Za-z0-9.:\-]{1,60}\]"
 _ADDRESS = re.compile(rf"(?P<local>{_ATOM}|{_QUOTED})(?:@(?P<domain>{_DOMAIN}|{_LITERAL}))?")
-_ROUTE = re.compile(r"@[^<>]*:[^<>]*")
+#: `@a:b@c` and `a@b@c` ask to be passed on
+_ROUTE = re.compile(r'@[^<>"]*:[^<>"]*|[^<>"@:]*@[^<>"@:]*@[^<>":]*')
 _QUOTED_PAIR = re.compile(r"\\(.)")
 #: characters by which old mailers route mail onwards: ``user%there@here``, ``there!user@here``, ``"user@there"@here``
 _RELAY_MARKS = frozenset("@%!")
@@ -60,47 +61,61 @@ class Path:
         return not self.text
 
 
+class Addresses:
+    """Which addresses are taken, as the configuration has it; the door's ``smtp.contract.Doorman``."""
+
+    def __init__(
+        self, *, domains: Mapping[str, str], numbers: NumberPolicy, aliases: Mapping[str, Phone] | None = None
+    ) -> None:
+        self._domains = {domain.lower().removesuffix("."): channel for domain, channel in domains.items()}
+        self._aliases = {name.lower(): phone for name, phone in (aliases or {}).items()}
+        self._numbers = numbers
+
+    def sender(self, address: str, client: Client) -> str:  # noqa: ARG002 - the port's form
+        """Return the sender of a MAIL command as given. Raises: Rejected."""
+        return parse_address(address, syntax=BAD_SENDER, relay=BAD_SENDER).text
+
+    def recipient(self, address: str, client: Client) -> Recipient:  # noqa: ARG002 - as above
+        """Return the recipient of a RCPT command. Raises: Rejected."""
+        return parse_recipient(address, domains=self._domains, numbers=self._numbers, aliases=self._aliases)
+
+
 def parse_path(
-    raw: str | bytes, *, legacy: bool = False, syntax: Reply = BAD_ADDRESS, relay: Reply = BAD_ADDRESS
+    raw: str | bytes, *, legacy: bool = False, syntax: Reply = BAD_ADDRESS, relay: Reply = UNKNOWN_DOMAIN
 ) -> Path:
     """Parse ``<local@domain>`` or ``<>``, with nothing before or after it.
 
-    *legacy* also takes an address without angle brackets. *syntax* is the reply to what is no address, *relay* the one
-    to a source route (``<@there:user@here>``). A domain may be missing, as in ``<root>``.
+    *legacy* also takes an address without angle brackets; *syntax* and *relay* as for ``parse_address``.
     Raises: Rejected, and nothing else.
     """
-    path, rest = take_path(raw, legacy=legacy, syntax=syntax, relay=relay)
-    if rest:
+    text = _checked(raw, syntax)
+    if text == "<>":
+        return Path("")
+    if text.startswith("<") and text.endswith(">"):
+        return parse_address(text[1:-1], syntax=syntax, relay=relay)
+    if not legacy:
         raise Rejected(syntax)
-    return path
+    return parse_address(text, syntax=syntax, relay=relay)
 
 
-def take_path(
-    raw: str | bytes, *, legacy: bool = False, syntax: Reply = BAD_ADDRESS, relay: Reply = BAD_ADDRESS
-) -> tuple[Path, str]:
-    """Parse the path at the start of a command's argument; return it and what follows, blanks stripped.
+def parse_address(text: str, *, syntax: Reply = BAD_ADDRESS, relay: Reply = UNKNOWN_DOMAIN) -> Path:
+    """Parse ``local@domain`` as it stands between angle brackets. A domain may be missing, as in ``root``.
 
-    Blanks around it are tolerated. Raises: Rejected, as ``parse_path``.
+    *syntax* is the reply to what is no address, *relay* the one to what asks to be passed on (``@there:user@here``).
+    Raises: Rejected, and nothing else.
     """
-    text = _checked(raw, syntax).strip(" ")
-    if not text.startswith("<"):
-        if not legacy or not text:
-            raise Rejected(syntax)
-        inner, _, rest = text.partition(" ")
-        if inner.endswith(">"):
-            raise Rejected(syntax)
-        return _parse_address(inner, syntax, relay), rest.strip(" ")
-    end = _closing_bracket(text)
-    rest = text[end + 1 :]
-    if end < 0 or (rest and not rest.startswith(" ")):
+    text = _checked(text, syntax)
+    if len(text) > MAX_PATH_CHARS or "=?" in text:
         raise Rejected(syntax)
-    inner = text[1:end]
-    return (_parse_address(inner, syntax, relay) if inner else Path("")), rest.strip(" ")
-
-
-def parse_sender(raw: str | bytes, *, legacy: bool = False) -> Path:
-    """Parse the path of MAIL FROM. Raises: Rejected with 553 5.1.7, and nothing else."""
-    return parse_path(raw, legacy=legacy, syntax=BAD_SENDER, relay=BAD_SENDER)
+    match = _ADDRESS.fullmatch(text)
+    if match is None:
+        raise Rejected(relay if _ROUTE.fullmatch(text) else syntax)
+    local, domain = match["local"], match["domain"] or ""
+    if local.startswith('"'):
+        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
+    if not local or len(local) > MAX_LOCAL_CHARS or len(domain) > MAX_DOMAIN_CHARS:
+        raise Rejected(syntax)
+    return Path(local, domain, text)
 
 
 def parse_recipient(
@@ -112,7 +127,7 @@ def parse_recipient(
     Raises: Rejected, and nothing else, with the replies of contract section 4: UNKNOWN_DOMAIN (also for attempts to
     relay), NOT_A_PHONE, IMPOSSIBLE_NUMBER, COUNTRY_NOT_ALLOWED, BAD_OPTION, BAD_ADDRESS, NON_ASCII_ADDRESS.
     """
-    path = _parse_address(_checked(address, BAD_ADDRESS), BAD_ADDRESS, UNKNOWN_DOMAIN)
+    path = parse_address(address)
     # a domain's final dot is its root (RFC 1034 3.1): the same domain
     channel = domains.get(path.domain.lower().removesuffix("."))
     if channel is None or not _RELAY_MARKS.isdisjoint(_name_of(path.local)):
@@ -139,36 +154,6 @@ def _checked(raw: str | bytes, syntax: Reply) -> str:
     if not text.isprintable():
         raise Rejected(syntax)
     return text
-
-
-def _closing_bracket(text: str) -> int:
-    """Return where the path that starts *text* ends; -1 where it does not. A ``>`` within quotes does not count."""
-    quoted = escaped = False
-    for at, char in enumerate(text):
-        if escaped:
-            escaped = False
-        elif quoted and char == "\\":
-            escaped = True
-        elif char == '"':
-            quoted = not quoted
-        elif char == ">" and not quoted:
-            return at
-    return -1
-
-
-def _parse_address(text: str, syntax: Reply, relay: Reply) -> Path:
-    if len(text) > MAX_PATH_CHARS or "=?" in text:
-        raise Rejected(syntax)
-    match = _ADDRESS.fullmatch(text)
-    if match is None:
-        # `a@b@c` and `@a:b@c` ask to be passed on
-        raise Rejected(relay if _ROUTE.fullmatch(text) or (text.count("@") > 1 and '"' not in text) else syntax)
-    local, domain = match["local"], match["domain"] or ""
-    if local.startswith('"'):
-        local = _QUOTED_PAIR.sub(r"\1", local[1:-1])
-    if not local or len(local) > MAX_LOCAL_CHARS or len(domain) > MAX_DOMAIN_CHARS:
-        raise Rejected(syntax)
-    return Path(local, domain, text)
 
 
 def _name_of(local: str) -> str:

@@ -24,6 +24,7 @@ CHANNELS = frozenset({"sms", "flash"})
 MAX_PARTS = 20
 
 _HEADER_PREFIX = "x-sms-"
+_X = frozenset({"x", "X"})
 _MAX_SENDER_CHARS = 64
 _MAX_NUMBER_ID = 2**31 - 1
 _YES = frozenset({"", "1", "yes", "true", "on", "y"})
@@ -63,6 +64,8 @@ class Options:
 
     def over(self, weaker: Options) -> Options:
         """Return these options, completed by *weaker* ones."""
+        if self is NOTHING:
+            return weaker
         asked = {name: value for name in _FIELDS if (value := getattr(self, name)) is not None}
         return replace(weaker, **asked) if asked else weaker
 
@@ -74,6 +77,11 @@ _FIELDS = tuple(field.name for field in fields(Options))
 def clean_value(value: str) -> str:
     """Return *value* without control characters and outer blanks: an option is one line of text."""
     return _NOT_TEXT.sub(" ", value).strip()
+
+
+def _clean_text(value: str) -> str:
+    """Return *value* without control characters but line ends."""
+    return "\n".join(clean_value(line) for line in value.split("\n")).strip()
 
 
 def parse_sender(value: str) -> str:
@@ -235,7 +243,7 @@ def read_headers(headers: Iterable[tuple[str, str]], now: datetime) -> tuple[Opt
     asked: dict[str, object] = {}
     notes: list[str] = []
     for name, raw in headers:
-        if len(name) <= len(_HEADER_PREFIX) or name[: len(_HEADER_PREFIX)].lower() != _HEADER_PREFIX:
+        if name[:1] not in _X or name[: len(_HEADER_PREFIX)].lower() != _HEADER_PREFIX:
             continue
         known = _OPTIONS.get(normal_name(name[len(_HEADER_PREFIX) :]))
         if known is None:
@@ -245,7 +253,7 @@ def read_headers(headers: Iterable[tuple[str, str]], now: datetime) -> tuple[Opt
         if field in asked:
             notes.append(f"{name}: given twice, the first counts")
             continue
-        value = raw.strip() if field == "text" else clean_value(raw)
+        value = _clean_text(raw) if field == "text" else clean_value(raw)
         try:
             asked[field] = parse_time(value, now) if field == "time" else parse(value)
         except ValueError as error:

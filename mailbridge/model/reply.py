@@ -59,8 +59,6 @@ OVER_LIMIT = Reply(450, "4.7.1", "Over the limit for now, try later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
 
 #: the envelope and the session
-#: RFC 6531 section 3.2: an address beyond ASCII, where SMTPUTF8 is not offered
-NON_ASCII_ADDRESS = Reply(553, "5.6.7", "Addresses are ASCII here")
 BAD_SENDER = Reply(553, "5.1.7", "Bad sender address syntax")
 BAD_PARAMETER = Reply(501, "5.5.4", "Bad parameter")
 UNKNOWN_PARAMETER = Reply(555, "5.5.4", "Parameter not recognized")
