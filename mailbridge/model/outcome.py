@@ -88,6 +88,8 @@ class Unknown:
     """The request left and no usable answer came: only ``status`` can tell."""
 
     error: SmsError
+    #: the server asked for silence (HTTP 429 with Retry-After): no question before this many seconds
+    retry_after_s: float | None = None
 
 
 Outcome = Accepted | Deferred | Refused | Suspended | Unknown

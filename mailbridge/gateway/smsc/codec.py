@@ -1,0 +1,92 @@
+"""Requests as form bodies: from messages and questions to the bytes of a POST.
+
+Between the client and the wire, the outgoing half; ``answers`` is the other one. Pure.
+Must not put anything into a URL: all parameters, credentials first of all, travel in the body.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from urllib.parse import quote_plus, urlencode
+
+from mailbridge.gateway.contract import Batch, StatusQuery
+from mailbridge.gateway.smsc.escape import escape_text, is_list_safe, list_text
+from mailbridge.model.message import Message
+
+#: JSON and UTF-8 are asked for in every request (smsc-api.md 1.5)
+_COMMON = "charset=utf-8&fmt=3"
+#: each phone's own result, price and the balance (smsc-api.md 2.3, 2.4)
+_SEND = "&cost=3&op=1&err=1"
+
+
+def credentials(*, login: str | None, password: str | None, apikey: str | None) -> str:
+    """Return the beginning of every body: who asks, how to answer. An apikey stands alone (smsc-api.md 1.4)."""
+    who = {"apikey": apikey} if apikey else {"login": login or "", "psw": password or ""}
+    return f"{urlencode(who)}&{_COMMON}"
+
+
+def batch_key(message: Message) -> Hashable | None:
+    """Return what messages of one request have in common; None: this one goes alone.
+
+    Texts that are safe in a ``list`` may differ; others share a request only with the very same text.
+    A message with a wanted id goes alone, for one request has one id.
+    """
+    if message.wanted_id is not None:
+        return None
+    shared = (message.sender, message.translit, message.flash, message.time, message.valid)
+    return shared if is_list_safe(message.text) else (*shared, message.text)
+
+
+def send_body(prefix: str, batch: Batch) -> bytes:
+    """Build the body of a ``send.php`` request for *batch*, whose messages have equal batch keys."""
+    out = [prefix, _SEND, "&id=", quote_plus(batch.gateway_id), _options(batch.messages[0])]
+    text = batch.messages[0].text
+    if all(message.text == text for message in batch.messages):
+        out += (
+            "&phones=",
+            quote_plus(",".join(m.phone for m in batch.messages)),
+            "&mes=",
+            quote_plus(escape_text(text)),
+        )
+    else:
+        records = "\n".join(f"{m.phone}:{list_text(m.text)}" for m in batch.messages)
+        out += ("&list=", quote_plus(records))
+    return "".join(out).encode("ascii")
+
+
+def price_body(prefix: str, message: Message) -> bytes:
+    """Build the body of a ``send.php`` request that only asks for the price."""
+    to = f"&cost=1&phones={quote_plus(message.phone)}&mes={quote_plus(escape_text(message.text))}"
+    return (prefix + _options(message) + to).encode("ascii")
+
+
+def status_body(prefix: str, queries: Sequence[StatusQuery]) -> bytes:
+    """Build the body of a ``status.php`` request: paired lists, with a comma at the end for a list of one.
+
+    Without that comma the gateway answers an object without id and phone (smsc-api.md 4.1).
+    """
+    end = "," if len(queries) == 1 else ""
+    phones = ",".join(query.phone for query in queries) + end
+    ids = ",".join(query.gateway_id for query in queries) + end
+    return f"{prefix}&phone={quote_plus(phones)}&id={quote_plus(ids)}".encode("ascii")
+
+
+def balance_body(prefix: str) -> bytes:
+    """Build the body of a ``balance.php`` request."""
+    return f"{prefix}&cur=1".encode("ascii")
+
+
+def _options(message: Message) -> str:
+    """Return what the messages of a batch share, as parameters; what has its default is left out."""
+    out = ""
+    if message.sender:
+        out += f"&sender={quote_plus(message.sender)}"
+    if message.translit:
+        out += f"&translit={message.translit}"
+    if message.flash:
+        out += "&flash=1"
+    if message.time:
+        out += f"&time={quote_plus(message.time)}"
+    if message.valid:
+        out += f"&valid={quote_plus(message.valid)}"
+    return out
