@@ -48,7 +48,7 @@ def plain_token(text: str) -> str:
     """Return *text* for the machine-read part: printable ASCII as it is, the rest as xtext (RFC 3461 4, ``+0D``)."""
     if _PRINTABLE_ASCII.fullmatch(text) and len(text) <= MAX_FIELD:
         return text
-    octets = text.encode("utf-8", "surrogateescape")
+    octets = text.encode("utf-8", "surrogatepass")
     return "".join(chr(octet) if 0x20 <= octet <= 0x7E else f"+{octet:02X}" for octet in octets)[:MAX_FIELD]
 
 

@@ -4,7 +4,7 @@ Place in the flow: asked by the intake when a mail is queued (``NewMail.reportab
 What is not reportable is still logged, counted and kept in the history.
 
 A report is not the automatic *reply* RFC 3834 forbids for every automatic mail: it is what SMTP owes a sender whose
-mail was taken. Monitoring and cron mark their mails ``auto-generated``, and they are the senders this bridge exists for.
+mail was taken. Monitoring and cron mark their mails ``auto-generated``, and for them this bridge exists.
 So ``auto-generated`` gets its report, ``auto-replied`` and ``auto-notified`` (RFC 5436 2.7.1) do not.
 """
 

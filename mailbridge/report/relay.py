@@ -14,6 +14,7 @@ import aiosmtplib
 
 from mailbridge.errors import RelayError, RelayRefused, RelayUnavailable
 from mailbridge.queue.contract import OutgoingMail
+from mailbridge.report.dsn import is_plain_address
 from mailbridge.report.mime import one_line
 from mailbridge.report.smarthost import Smarthost, StartTls
 
@@ -63,11 +64,14 @@ class Relay:
         """
         if self._dead is not None:
             raise RelayUnavailable(self._dead)
+        if not is_plain_address(mail.recipient):
+            # aiosmtplib would write to whatever address it can make of it
+            raise RelayRefused("the recipient's address cannot be written to")
         client = await self._connected()
         options = _body_option(client, mail.content)
         try:
             _, words = await client.sendmail(mail.sender, [mail.recipient], mail.content, mail_options=options)
-        except (aiosmtplib.SMTPException, OSError, ValueError) as error:
+        except (aiosmtplib.SMTPException, OSError) as error:
             ours = _in_our_words(error)
             if isinstance(error, TimeoutError):
                 self._dead = str(ours)
@@ -128,7 +132,7 @@ class Relay:
 def _body_option(client: aiosmtplib.SMTP, content: bytes) -> list[str]:
     """Return BODY=8BITMIME where the content needs it and the server knows it (RFC 6152).
 
-    A server that does not know it gets the octets all the same: that arrives nearly everywhere, a report kept back never.
+    A server that does not know it gets the octets all the same: that arrives nearly everywhere.
     """
     return ["BODY=8BITMIME"] if not content.isascii() and client.supports_extension("8bitmime") else []
 
@@ -140,6 +144,4 @@ def _in_our_words(error: Exception) -> RelayError:
         words = f"{error.code} {one_line(error.message)}"
         is_final = 500 <= error.code <= 599 and error.code not in _NOT_THE_MAILS_FAULT
         return RelayRefused(words) if is_final else RelayUnavailable(words)
-    if isinstance(error, ValueError):
-        return RelayRefused("the recipient's address cannot be written to")
     return RelayUnavailable(one_line(str(error)) or type(error).__name__)

@@ -76,7 +76,9 @@ def _split(url: str) -> SplitResult:
         port = parts.port
     except ValueError:
         # urllib's own words may quote the URL, and the password with it
-        raise ValueError("the host or the port of the smarthost is not valid; write smtp://host:port") from None
+        raise ValueError(
+            "host or port are not valid; write smtp://host:port, and '/', '#', '?' in a password as %2F, %23, %3F"
+        ) from None
     if parts.scheme not in _DEFAULT_PORTS:
         raise ValueError("a smarthost begins with smtp:// or smtps://, such as smtp://127.0.0.1:25")
     if not parts.hostname or port == 0:
