@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
@@ -39,7 +39,6 @@ from mailbridge.queue.contract import (
 _STANDING = tuple(f.name for f in fields(rules.Standing))
 _QUESTIONABLE = frozenset({State.UNKNOWN, State.SENT})
 _WAITING = frozenset({State.QUEUED, State.UNKNOWN})
-_MORTAL = frozenset({State.QUEUED, State.UNKNOWN, State.HELD})
 
 
 @dataclass(slots=True)
@@ -113,11 +112,11 @@ class MemoryStore:
             self._note(new.id, mail.received_at, new.state.value, new.state, new.detail)
         return PutResult(mail_id=mail.id, duplicates=sifted.duplicates)
 
-    async def release_reports(self, mail_id: str, *, drop: bool) -> None:
-        """Let a mail's reports go out, or drop the failures its client was told."""
+    async def release_reports(self, mail_id: str, *, told: Collection[str]) -> None:
+        """Drop the failures of the messages the client was *told* of; the rest may go out now."""
         self._t.hold.pop(mail_id, None)
-        for _, item in self._t.pending(mail_id) if drop else ():
-            if item.action is Report.FAILED:
+        for _, item in self._t.pending(mail_id):
+            if item.action is Report.FAILED and item.message_id in told:
                 del self._t.items[item.item_id]
 
     # -- delivery
@@ -221,8 +220,8 @@ class MemoryStore:
         return len(rows)
 
     async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:
-        """Return queued, unknown and held messages whose lifetime is over."""
-        rows = [row for row in self._t.messages.values() if row.state in _MORTAL and row.expires_at <= now]
+        """Return queued and unknown messages whose lifetime is over."""
+        rows = [row for row in self._t.messages.values() if row.state in _WAITING and row.expires_at <= now]
         return sorted(rows, key=lambda row: (row.expires_at, row.id))[:limit]
 
     async def due_warnings(self, *, created_before: datetime, limit: int) -> Sequence[StoredMessage]:
