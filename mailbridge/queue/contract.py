@@ -12,7 +12,7 @@ fencing that makes late, repeated and out-of-order results harmless.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -327,8 +327,8 @@ class Store(Protocol):
         """Keep a mail: on disk when this returns. Finds duplicates by ``NewMessage.dedupe`` in the same transaction."""
         ...
 
-    async def release_reports(self, mail_id: str, *, drop: bool) -> None:
-        """The client has its reply: drop the failures it was told (*drop*), else let reports go out now."""
+    async def release_reports(self, mail_id: str, *, told: Collection[str]) -> None:
+        """The client has its reply: drop the failures of the messages it was *told* of; the rest may go out now."""
         ...
 
     # -- delivery

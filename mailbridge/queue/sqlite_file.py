@@ -1,0 +1,200 @@
+"""One SQLite file as a queue: how it is made, locked, checked, migrated and connected to.
+
+A file is made whole under another name and then put in place, so there never is half a queue. A file that is damaged,
+empty or of another kind is refused and left as it is: a new queue in its place would hide what was promised.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert
+
+from mailbridge.errors import StoreDamaged, StoreError
+from mailbridge.queue.tables import FIRST_ROWS, SCHEMA_REVISION, metadata
+from mailbridge.queue.trouble import FOREIGN, translate
+
+#: how long a foreign writer is waited for
+BUSY_TIMEOUT_S = 5.0
+#: files up to this size are checked page by page at the start of the daemon (about a second)
+QUICK_CHECK_MAX_BYTES = 200_000_000
+#: "MBRq", so that ``file`` and we can tell a queue from other SQLite files
+APPLICATION_ID = 0x4D425271
+
+_MAGIC = b"SQLite format 3\0"
+_FULL = 2
+_ADVICE = "restore a backup, or move the file away to begin with an empty queue"
+
+
+class SqliteFile:
+    """The file and its engines."""
+
+    def __init__(self, path: Path, *, exclusive: bool) -> None:
+        self.path = path
+        #: SQL statements executed through the engines so far
+        self.statements = 0
+        self._exclusive = exclusive
+        self._lock_fd: int | None = None
+
+    # -- engines
+    def writing_engine(self) -> Engine:
+        """Return the engine of the one writer: each transaction takes the write lock at once, each commit syncs."""
+        pragmas = ("synchronous = FULL", "cache_size = -32000", "journal_size_limit = 67108864")
+        return self._engine("BEGIN IMMEDIATE", pragmas)
+
+    def reading_engine(self) -> Engine:
+        """Return an engine that cannot write."""
+        return self._engine("BEGIN", ("query_only = ON", "cache_size = -8000"))
+
+    def _engine(self, begin: str, pragmas: tuple[str, ...]) -> Engine:
+        def connect() -> sqlite3.Connection:
+            conn = _connect(self.path, "rw")
+            for pragma in ("foreign_keys = ON", "temp_store = MEMORY", *pragmas):
+                conn.execute(f"PRAGMA {pragma}")
+            conn.create_function("casefold", 1, _casefold, deterministic=True)
+            return conn
+
+        engine = create_engine("sqlite://", creator=connect, poolclass=NullPool)
+        event.listen(engine, "begin", lambda conn: conn.exec_driver_sql(begin))
+        event.listen(engine, "before_cursor_execute", self._count)
+        return engine
+
+    def _count(self, *_: Any) -> None:
+        self.statements += 1
+
+    # -- opening
+    def prepare(self) -> None:
+        """Lock, make, check and migrate the file. Raises: StoreDamaged, StoreError with words for the operator."""
+        folder = self.path.parent
+        if not folder.is_dir():
+            raise StoreError(f"the queue's folder {folder} does not exist")
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise StoreError(f"the queue's folder {folder} cannot be written to")
+        if self._exclusive:
+            self._lock()
+        try:
+            if not self.path.exists():
+                self._make()
+            self._check_header()
+            self._check_inside()
+        except FOREIGN as exc:
+            error = translate(exc)
+            raise type(error)(f"{self.path}: {error}") from exc
+
+    def release(self) -> None:
+        """Let another daemon have the file."""
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+    def _lock(self) -> None:
+        lock_path = self.path.with_name(self.path.name + ".lock")
+        try:
+            self._lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as exc:
+            raise StoreError(f"the queue {self.path} is served by another mailbridge already") from exc
+        except OSError as exc:
+            raise StoreError(f"the queue's lock {lock_path} cannot be taken: {exc.strerror}") from exc
+
+    def _make(self) -> None:
+        log = self.path.with_name(self.path.name + "-wal")
+        if log.exists() and log.stat().st_size:
+            raise StoreDamaged(f"the queue {self.path} is gone but its log {log} is there: {_ADVICE}")
+        new = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
+        new.unlink(missing_ok=True)
+        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        try:
+            _fill(new)
+            _put_in_place(new, self.path)
+        finally:
+            new.unlink(missing_ok=True)
+
+    def _check_header(self) -> None:
+        with self.path.open("rb") as file:
+            start = file.read(len(_MAGIC))
+        if not start:
+            raise StoreDamaged(f"the queue {self.path} is an empty file: {_ADVICE}")
+        if start != _MAGIC:
+            raise StoreDamaged(f"{self.path} is no SQLite file: {_ADVICE}")
+
+    def _check_inside(self) -> None:
+        conn = _connect(self.path, "rw")
+        try:
+            self._check_revision(conn)
+            if self._exclusive and self.path.stat().st_size <= QUICK_CHECK_MAX_BYTES:
+                (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
+                if verdict != "ok":
+                    raise StoreDamaged(f"the queue {self.path} is damaged: {_ADVICE}")
+            (journal,) = conn.execute("PRAGMA journal_mode = WAL").fetchone()
+            if journal != "wal":
+                raise StoreError(f"the disk of the queue {self.path} does not allow SQLite's write-ahead log")
+            conn.execute("PRAGMA synchronous = FULL")
+            if conn.execute("PRAGMA synchronous").fetchone() != (_FULL,):
+                raise StoreError(f"the queue {self.path} cannot be made to sync each commit")
+        finally:
+            conn.close()
+
+    def _check_revision(self, conn: sqlite3.Connection) -> None:
+        if conn.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
+            raise StoreDamaged(f"{self.path} is an SQLite file but no queue of mailbridge: {_ADVICE}")
+        (revision,) = conn.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
+        if revision == SCHEMA_REVISION:
+            return
+        from mailbridge.queue.migrate import is_known, upgrade  # noqa: PLC0415 - Alembic costs memory and time
+
+        if not is_known(revision):
+            raise StoreDamaged(f"the queue {self.path} was written by a newer mailbridge (revision {revision})")
+        engine = self.writing_engine()
+        with engine.connect() as migrating, migrating.begin():
+            upgrade(migrating)
+
+
+def data_version(conn: Connection) -> int:
+    """Return a number that changes whenever another connection has committed."""
+    # past SQLAlchemy, which would begin a transaction for it
+    cursor = conn.connection.cursor()
+    cursor.execute("PRAGMA data_version")
+    (version,) = cursor.fetchall()[0]
+    return int(version)
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+def _casefold(text: str | None) -> str | None:
+    return None if text is None else text.casefold()
+
+
+def _fill(path: Path) -> None:
+    engine = create_engine("sqlite://", creator=lambda: _connect(path, "rw"), poolclass=NullPool)
+    event.listen(engine, "begin", lambda conn: conn.exec_driver_sql("BEGIN IMMEDIATE"))
+    with engine.connect() as conn, conn.begin():
+        conn.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+        metadata.create_all(conn)
+        for table, row in FIRST_ROWS:
+            conn.execute(insert(table), row)
+        conn.exec_driver_sql("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
+        conn.exec_driver_sql("INSERT INTO alembic_version VALUES (?)", (SCHEMA_REVISION,))
+
+
+def _put_in_place(new: Path, path: Path) -> None:
+    """Give *new* its name, unless another process was faster."""
+    try:
+        os.link(new, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        new.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

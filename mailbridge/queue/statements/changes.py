@@ -1,0 +1,117 @@
+"""Carrying out decided moves: read where the rows are, decide by ``rules.py``, write what changed, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+
+from mailbridge.model.state import UNSUCCESSFUL
+from mailbridge.queue.contract import Change, Report
+from mailbridge.queue.rows import Values, dump_detail, read_notify, read_standing, standing_values, to_us
+from mailbridge.queue.rules import Standing, applies, describe, is_report_wanted, move
+from mailbridge.queue.statements.chunks import chunked
+from mailbridge.queue.tables import dedupe, history, mails, messages, report_items
+
+_m = messages.c
+_standing_of = (
+    select(
+        _m.id,
+        _m.mail_id,
+        _m.notify,
+        _m.state,
+        _m.attempts,
+        _m.gateway_id,
+        _m.unknown_since,
+        _m.asked,
+        _m.parts,
+        _m.price,
+        _m.currency,
+        _m.error_code,
+        _m.error_text,
+        _m.error_class,
+        _m.updated_at,
+        _m.next_attempt_at,
+        _m.expires_at,
+        mails.c.reportable,
+    )
+    .join(mails, mails.c.id == _m.mail_id)
+    .where(_m.id.in_(bindparam("ids", expanding=True)))
+    .order_by(_m.id)  # all nodes lock rows in the same order
+    .with_for_update(of=messages)
+)
+_write_row = update(messages).where(_m.id == bindparam("row_id"))
+_forget_keys = delete(dedupe).where(dedupe.c.message_id == bindparam("owner"))
+_told = select(report_items.c.message_id, report_items.c.action).where(
+    report_items.c.message_id.in_(bindparam("ids", expanding=True))
+)
+
+
+def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
+    """Carry out *changes* in their order; tell for each whether it applied."""
+    ids = list({change.message_id for change in changes})
+    rows = {row.id: row for some in chunked(ids) for row in conn.execute(_standing_of, {"ids": some})}
+    standings = {id_: read_standing(row) for id_, row in rows.items()}
+    results, applied = [], []
+    for change in changes:
+        standing = standings.get(change.message_id)
+        legal = standing is not None and applies(standing, change)
+        results.append(legal)
+        if standing is not None and legal:
+            standings[change.message_id] = move(standing, change)
+            applied.append(change)
+    if applied:
+        _write(conn, applied, standings)
+        _report(conn, applied, rows)
+    return results
+
+
+def _write(conn: Connection, applied: Sequence[Change], standings: dict[str, Standing]) -> None:
+    touched = {change.message_id for change in applied}
+    conn.execute(_write_row, [{"row_id": id_, **standing_values(standings[id_])} for id_ in touched])
+    if lines := [_history_values(change) for change in applied if change.event]:
+        conn.execute(insert(history), lines)
+    if lost := {change.message_id for change in applied if change.to in UNSUCCESSFUL}:
+        conn.execute(_forget_keys, [{"owner": id_} for id_ in lost])
+
+
+def _history_values(change: Change) -> Values:
+    return {
+        "message_id": change.message_id,
+        "at": to_us(change.at),
+        "event": change.event,
+        "state": change.to.value,
+        "detail": dump_detail(describe(change)),
+    }
+
+
+def _report(conn: Connection, applied: Sequence[Change], rows: dict[str, Row[Any]]) -> None:
+    """Note what senders are to be told, each thing once."""
+    wanted: dict[tuple[str, str], Values] = {}
+    for change in applied:
+        row = rows[change.message_id]
+        if change.report is None or not is_report_wanted(
+            change.report, reportable=bool(row.reportable), notify=read_notify(row.notify)
+        ):
+            continue
+        wanted.setdefault((row.id, change.report.value), _item_values(change, change.report, row.mail_id))
+    if not wanted:
+        return
+    ids = list({id_ for id_, _ in wanted})
+    told = {(row.message_id, row.action) for some in chunked(ids) for row in conn.execute(_told, {"ids": some})}
+    if items := [item for key, item in wanted.items() if key not in told]:
+        conn.execute(insert(report_items), items)
+    if warned := [{"row_id": id_, "warnable": 0} for id_, action in wanted if action == Report.DELAYED.value]:
+        conn.execute(_write_row, warned)
+
+
+def _item_values(change: Change, report: Report, mail_id: str) -> Values:
+    return {
+        "mail_id": mail_id,
+        "message_id": change.message_id,
+        "action": report.value,
+        "status": change.report_status,
+        "diagnostic": change.report_diagnostic,
+        "at": to_us(change.at),
+    }

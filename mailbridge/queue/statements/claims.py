@@ -1,0 +1,141 @@
+"""Claiming: due rows are chosen, grouped by the plan, and their intents written, in one transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from mailbridge.model.phone import digits_of
+from mailbridge.model.state import State
+from mailbridge.queue.contract import Assignment, Claimed, Plan, StoredMessage
+from mailbridge.queue.rows import Values, dump_detail, read_message, to_us
+from mailbridge.queue.rules import IdSource, IsTaken, assign, describe_attempt, intend
+from mailbridge.queue.statements.chunks import chunked
+from mailbridge.queue.tables import attempts, history, messages, sequences
+
+_due = (
+    select(messages)
+    .where(messages.c.state == State.QUEUED.value, messages.c.next_attempt_at <= bindparam("now"))
+    .order_by(messages.c.next_attempt_at, messages.c.id)
+    .limit(bindparam("count"))
+    .with_for_update(skip_locked=True)
+)
+_taken = select(attempts.c.gateway_id, attempts.c.phone).where(
+    attempts.c.gateway == bindparam("gateway"), attempts.c.gateway_id.in_(bindparam("ids", expanding=True))
+)
+_sending_of = (
+    select(messages.c.id)
+    .where(messages.c.state == State.SENDING.value, messages.c.claimed_by == bindparam("node"))
+    .with_for_update()
+)
+_write_row = update(messages).where(messages.c.id == bindparam("row_id"))
+
+_SEQUENCE = "gateway_id"
+_next_id = select(sequences.c.next).where(sequences.c.name == _SEQUENCE).with_for_update()
+
+
+def claim(conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan) -> list[Claimed]:
+    """Write the intents of what *plan* wants sent now and return the requests."""
+    rows = [read_message(row) for row in conn.execute(_due, {"now": to_us(now), "count": limit})]
+    if not rows:
+        return []
+    ids = IdSource(conn.execute(_next_id).scalar_one(), now)
+    wanted = plan(rows, ids)
+    requests = assign(wanted, rows, _known_ids(conn, wanted), ids)
+    claimed = [
+        Claimed(
+            gateway=request.gateway,
+            gateway_id=request.gateway_id,
+            messages=tuple(intend(row, request, now) for row in members),
+        )
+        for request, members in requests
+    ]
+    if ids.used:
+        conn.execute(update(sequences).where(sequences.c.name == _SEQUENCE), {"next": ids.next})
+    if members := [row for request in claimed for row in request.messages]:
+        _write_intents(conn, members, node, now)
+    return claimed
+
+
+def _known_ids(conn: Connection, wanted: Sequence[Assignment]) -> IsTaken:
+    """Read which of the wanted ids were used before: one statement a gateway; ids drawn later ask for themselves."""
+    asked = {(one.gateway, one.gateway_id) for one in wanted}
+    known: set[tuple[str, str, str]] = set()
+
+    def read(gateway: str, ids: Sequence[str]) -> None:
+        for row in conn.execute(_taken, {"gateway": gateway, "ids": ids}):
+            known.add((gateway, row.gateway_id, row.phone))
+
+    for gateway in {gateway for gateway, _ in asked}:
+        for some in chunked([id_ for name, id_ in asked if name == gateway]):
+            read(gateway, some)
+
+    def is_taken(gateway: str, gateway_id: str, phones: frozenset[str]) -> bool:
+        if (gateway, gateway_id) not in asked:
+            asked.add((gateway, gateway_id))
+            read(gateway, [gateway_id])
+        return any((gateway, gateway_id, phone) in known for phone in phones)
+
+    return is_taken
+
+
+def _write_intents(conn: Connection, rows: Sequence[StoredMessage], node: str, now: datetime) -> None:
+    now_us = to_us(now)
+    conn.execute(_write_row, [_claimed_values(row, node, now_us) for row in rows])
+    conn.execute(
+        insert(attempts),
+        [
+            {
+                "message_id": row.id,
+                "number": row.attempts,
+                "gateway": row.gateway,
+                "gateway_id": row.gateway_id,
+                "phone": digits_of(row.message.phone),
+                "intent_at": now_us,
+            }
+            for row in rows
+        ],
+    )
+    conn.execute(
+        insert(history),
+        [
+            {
+                "message_id": row.id,
+                "at": now_us,
+                "event": "attempt",
+                "state": row.state.value,
+                "detail": dump_detail(describe_attempt(row)),
+            }
+            for row in rows
+        ],
+    )
+
+
+def _claimed_values(row: StoredMessage, node: str, now_us: int) -> Values:
+    return {
+        "row_id": row.id,
+        "state": row.state.value,
+        "attempts": row.attempts,
+        "claimed_by": node,
+        "gateway": row.gateway,
+        "gateway_id": row.gateway_id,
+        "attempted_at": now_us,
+        "unknown_since": None,
+        "asked": row.asked,
+        "updated_at": now_us,
+    }
+
+
+def recover(conn: Connection, *, node: str, now: datetime) -> int:
+    """Turn what *node* had in ``sending`` into ``unknown``, due for its question now."""
+    ids = conn.execute(_sending_of, {"node": node}).scalars().all()
+    if not ids:
+        return 0
+    now_us, unknown = to_us(now), State.UNKNOWN.value
+    moved = {"state": unknown, "unknown_since": now_us, "next_attempt_at": now_us, "updated_at": now_us}
+    conn.execute(_write_row, [{"row_id": id_, **moved} for id_ in ids])
+    line = {"at": now_us, "event": "unknown", "state": unknown, "detail": dump_detail({"reason": "restart"})}
+    conn.execute(insert(history), [{"message_id": id_, **line} for id_ in ids])
+    return len(ids)

@@ -1,0 +1,72 @@
+"""Keeping mails: the hot path of the door. Four inserts and one look-up for any number of mails, nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, bindparam, delete, insert, select
+
+from mailbridge.queue.contract import NewMail, PutResult
+from mailbridge.queue.rows import Values, dump_detail, from_us, mail_values, message_values, to_us
+from mailbridge.queue.rules import KeyOwner, Sifted, sift
+from mailbridge.queue.statements.chunks import chunked
+from mailbridge.queue.tables import dedupe, history, mails, messages
+
+_find_keys = select(dedupe.c.key, dedupe.c.message_id, dedupe.c.until).where(
+    dedupe.c.key.in_(bindparam("keys", expanding=True))
+)
+_forget_key = delete(dedupe).where(dedupe.c.key == bindparam("old_key"))
+
+
+def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]:
+    """Keep *new_mails*, finding duplicates among what is stored and among themselves, in their order."""
+    stored = _read_owners(conn, new_mails)
+    owners = dict(stored)
+    kept: list[tuple[NewMail, Sifted]] = []
+    results = []
+    for mail in new_mails:
+        sifted = sift(mail, owners)
+        owners |= sifted.keys
+        results.append(PutResult(mail_id=mail.id, duplicates=sifted.duplicates))
+        if sifted.messages:
+            kept.append((mail, sifted))
+    if kept:
+        _insert(conn, kept)
+        _insert_keys(conn, kept, stored)
+    return results
+
+
+def _read_owners(conn: Connection, new_mails: Sequence[NewMail]) -> dict[str, KeyOwner]:
+    keys = list({key.key for mail in new_mails for new in mail.messages for key in new.dedupe})
+    rows = [row for some in chunked(keys) for row in conn.execute(_find_keys, {"keys": some})]
+    return {row.key: KeyOwner(row.message_id, from_us(row.until)) for row in rows}
+
+
+def _insert(conn: Connection, kept: Sequence[tuple[NewMail, Sifted]]) -> None:
+    message_rows: list[Values] = []
+    history_rows: list[Values] = []
+    for mail, sifted in kept:
+        at_us = to_us(mail.received_at)
+        for number, new in enumerate(sifted.messages, start=1):
+            message_rows.append(message_values(mail, new, number))
+            history_rows.append(
+                {
+                    "message_id": new.id,
+                    "at": at_us,
+                    "event": new.state.value,
+                    "state": new.state.value,
+                    "detail": dump_detail(new.detail),
+                }
+            )
+    conn.execute(insert(mails), [mail_values(mail) for mail, _ in kept])
+    conn.execute(insert(messages), message_rows)
+    conn.execute(insert(history), history_rows)
+
+
+def _insert_keys(conn: Connection, kept: Sequence[tuple[NewMail, Sifted]], stored: dict[str, KeyOwner]) -> None:
+    taken = {key: owner for _, sifted in kept for key, owner in sifted.keys.items()}
+    if replaced := [{"old_key": key} for key in taken if key in stored]:
+        conn.execute(_forget_key, replaced)
+    if taken:
+        rows = [{"key": k, "message_id": owner.message_id, "until": to_us(owner.until)} for k, owner in taken.items()]
+        conn.execute(insert(dedupe), rows)

@@ -1,0 +1,221 @@
+"""Reading: one message, one mail, lists, counts, and what is due. Nothing here writes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from heapq import merge
+from itertools import islice
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Text, bindparam, func, literal, select, tuple_
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import GenericFunction
+
+from mailbridge.model.phone import digits_of
+from mailbridge.model.state import State
+from mailbridge.queue.contract import Attempt, Filter, HistoryEntry, StoredMail, StoredMessage
+from mailbridge.queue.rows import from_us, from_us_or_none, load_detail, read_mail, read_message, to_us
+from mailbridge.queue.rules import like_pattern
+from mailbridge.queue.statements.chunks import chunked
+from mailbridge.queue.tables import OPEN_STATES, WARNABLE, attempts, history, mails, messages
+
+_m = messages.c
+_WAITING = (State.QUEUED.value, State.UNKNOWN.value)
+
+
+class fold(GenericFunction[str]):  # noqa: N801 - the name of the SQL function
+    """*text* without its case. SQLite's own lower() knows ASCII only, so its connections bring ``casefold``."""
+
+    type = Text()
+    inherit_cache = True
+
+
+@compiles(fold)
+def _fold(element: fold, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"lower({compiler.process(element.clauses, **kw)})"
+
+
+@compiles(fold, "sqlite")
+def _fold_sqlite(element: fold, compiler: SQLCompiler, **kw: Any) -> str:
+    return f"casefold({compiler.process(element.clauses, **kw)})"
+
+
+# ------------------------------------------------------------------------------------------- one by its id
+def get_mail(conn: Connection, mail_id: str) -> StoredMail | None:
+    """Return a mail."""
+    row = conn.execute(select(mails).where(mails.c.id == mail_id)).one_or_none()
+    return None if row is None else read_mail(row)
+
+
+def get_messages(conn: Connection, id_: str) -> list[StoredMessage]:
+    """Return a message, or all messages of a mail in order."""
+    rows = conn.execute(select(messages).where(_m.id == id_)).all()
+    if not rows:
+        rows = conn.execute(select(messages).where(_m.mail_id == id_).order_by(_m.number)).all()
+    return [read_message(row) for row in rows]
+
+
+def read_history(conn: Connection, message_id: str) -> list[HistoryEntry]:
+    """Return a message's history, oldest first."""
+    rows = conn.execute(select(history).where(history.c.message_id == message_id).order_by(history.c.n))
+    return [
+        HistoryEntry(
+            message_id=row.message_id,
+            at=from_us(row.at),
+            event=row.event,
+            state=State(row.state),
+            detail=load_detail(row.detail),
+        )
+        for row in rows
+    ]
+
+
+def attempts_of(conn: Connection, message_id: str) -> list[Attempt]:
+    """Return a message's attempts, oldest first."""
+    rows = conn.execute(select(attempts).where(attempts.c.message_id == message_id).order_by(attempts.c.n))
+    return [
+        Attempt(
+            message_id=row.message_id,
+            number=row.number,
+            gateway=row.gateway,
+            gateway_id=row.gateway_id,
+            intent_at=from_us(row.intent_at),
+        )
+        for row in rows
+    ]
+
+
+_attempted = (
+    select(
+        messages,
+        attempts.c.gateway.label("a_gateway"),
+        attempts.c.gateway_id.label("a_id"),
+        attempts.c.phone.label("a_phone"),
+    )
+    .join(attempts, attempts.c.message_id == _m.id)
+    .where(
+        attempts.c.gateway == bindparam("gateway"),
+        attempts.c.gateway_id.in_(bindparam("ids", expanding=True)),
+    )
+)
+
+
+def find_attempts(conn: Connection, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], StoredMessage]:
+    """Find messages by (gateway, gateway id, phone); the phone with or without its plus."""
+    found: dict[tuple[str, str, str], Row[Any]] = {}
+    phones = {(gateway, id_, digits_of(phone)) for gateway, id_, phone in keys}
+    for gateway in {gateway for gateway, _, _ in keys}:
+        for some in chunked(list({id_ for name, id_, _ in keys if name == gateway})):
+            for row in conn.execute(_attempted, {"gateway": gateway, "ids": some}):
+                if (key := (row.a_gateway, row.a_id, row.a_phone)) in phones:
+                    found[key] = row
+    rows = {key: found.get((key[0], key[1], digits_of(key[2]))) for key in keys}
+    return {key: read_message(row) for key, row in rows.items() if row is not None}
+
+
+# ------------------------------------------------------------------------------------------------ what is due
+due_in_state = (
+    select(messages)
+    .where(_m.state == bindparam("of_state"), _m.next_attempt_at <= bindparam("now"))
+    .order_by(_m.next_attempt_at, _m.id)
+    .limit(bindparam("count"))
+)
+expired_rows = (
+    select(messages)
+    .where(OPEN_STATES, _m.state.in_(_WAITING), _m.expires_at <= bindparam("now"))
+    .order_by(_m.expires_at, _m.id)
+    .limit(bindparam("count"))
+)
+warnable_rows = (
+    select(messages)
+    .where(
+        WARNABLE,
+        _m.state.in_(_WAITING),
+        _m.created_at < bindparam("before"),
+    )
+    .order_by(_m.created_at, _m.id)
+    .limit(bindparam("count"))
+)
+#: not min(): a look at the first entry of the index, whatever the engine thinks of aggregates
+next_due = (
+    select(_m.next_attempt_at)
+    .where(_m.state == State.QUEUED.value, _m.next_attempt_at.is_not(None))
+    .order_by(_m.next_attempt_at)
+    .limit(1)
+)
+
+
+def due_questions(conn: Connection, *, now: datetime, limit: int, states: frozenset[State]) -> list[StoredMessage]:
+    """Return ``unknown`` and/or ``sent`` rows whose next question is due, oldest first.
+
+    One look for each state: asked together, the engine would sort all that is due to find the first few.
+    """
+    found = [
+        conn.execute(due_in_state, {"of_state": state.value, "now": to_us(now), "count": limit}).all()
+        for state in (State.UNKNOWN, State.SENT)
+        if state in states
+    ]
+    rows = merge(*found, key=lambda row: (row.next_attempt_at, row.id))
+    return [read_message(row) for row in islice(rows, limit)]
+
+
+def expired(conn: Connection, *, now: datetime, limit: int) -> list[StoredMessage]:
+    """Return queued and unknown messages whose lifetime is over."""
+    return [read_message(row) for row in conn.execute(expired_rows, {"now": to_us(now), "count": limit})]
+
+
+def due_warnings(conn: Connection, *, created_before: datetime, limit: int) -> list[StoredMessage]:
+    """Return queued and unknown messages older than that whose sender may be told and was not yet."""
+    asked = {"before": to_us(created_before), "count": limit}
+    return [read_message(row) for row in conn.execute(warnable_rows, asked)]
+
+
+def next_due_at(conn: Connection) -> datetime | None:
+    """Return when the next queued message is due."""
+    return from_us_or_none(conn.execute(next_due).scalar_one_or_none())
+
+
+# ---------------------------------------------------------------------------------------------------- lists
+def count_states(conn: Connection) -> dict[State, int]:
+    """Count messages by state, from the index alone."""
+    rows = conn.execute(select(_m.state, func.count().label("count")).group_by(_m.state))
+    return {State(state): count for state, count in rows}
+
+
+def find(conn: Connection, wanted: Filter) -> list[StoredMessage]:
+    """List messages, newest first."""
+    return [read_message(row) for row in conn.execute(find_page(wanted))]
+
+
+def find_page(wanted: Filter) -> Select[Any]:
+    """Build the statement of one page. Only *sender* and *text* are looked for row by row."""
+    page = select(messages).order_by(_m.created_at.desc(), _m.id.desc()).limit(wanted.limit)
+    if wanted.sender is not None or wanted.text is not None:
+        page = page.join(mails, mails.c.id == _m.mail_id)
+    return page.where(*_conditions(wanted))
+
+
+def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
+    out: list[ColumnElement[bool]] = []
+    if wanted.states is not None:
+        out.append(_m.state.in_(sorted(state.value for state in wanted.states)))
+    if wanted.phone is not None:
+        out.append(_m.phone == wanted.phone)
+    if wanted.since is not None:
+        out.append(_m.created_at >= to_us(wanted.since))
+    if wanted.until is not None:
+        out.append(_m.created_at < to_us(wanted.until))
+    if wanted.sender is not None:
+        out.append(fold(mails.c.sender).like(like_pattern(wanted.sender.casefold()), escape="\\"))
+    if wanted.text is not None:
+        part = wanted.text.casefold()
+        out.append(
+            fold(_m.text).contains(part, autoescape=True) | fold(mails.c.subject).contains(part, autoescape=True)
+        )
+    if wanted.after_id is not None:
+        last = messages.alias("last")
+        created_at = select(last.c.created_at).where(last.c.id == wanted.after_id).scalar_subquery()
+        out.append(tuple_(_m.created_at, _m.id) < tuple_(created_at, literal(wanted.after_id)))
+    return out

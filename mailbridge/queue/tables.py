@@ -1,0 +1,227 @@
+"""The queue's tables, written once for every SQL engine.
+
+Times are integers: microseconds since 1970 UTC, so that they sort, compare and index the same everywhere.
+Money is text, lists and details are JSON text. Every index serves one named question.
+``migrations/`` repeats the tables as they were made; a test holds the two together.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    DDL,
+    BigInteger,
+    Column,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    event,
+    text,
+)
+
+#: of the newest migration; a file without it is migrated, a file with one unknown to us is refused
+SCHEMA_REVISION = "0001"
+
+metadata = MetaData()
+
+#: SQLite numbers rows by itself only where the type is its own INTEGER
+_Serial = BigInteger().with_variant(Integer, "sqlite")
+
+#: literal, so that the planner can match the partial indexes below; ``sending`` is in so that a claim leaves them alone
+OPEN_STATES = text("state IN ('queued', 'sending', 'unknown')")
+WARNABLE = text("warnable = 1 AND state IN ('queued', 'sending', 'unknown')")
+UNREPORTED = text("done_at IS NULL")
+
+mails = Table(
+    "mails",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("client", Text, nullable=False),
+    Column("user", Text),
+    Column("message_id", Text, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("envid", Text),
+    Column("ret", Text),
+    Column("reportable", Integer, nullable=False),
+    Column("original", LargeBinary, nullable=False),
+    Column("size_bytes", Integer, nullable=False),
+    Column("hold_reports_until", BigInteger),
+    Index("mails_received", "received_at", "id"),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("mail_id", Text, ForeignKey("mails.id"), nullable=False),
+    #: place in the mail, from 1
+    Column("number", Integer, nullable=False),
+    # as composed
+    Column("phone", Text, nullable=False),
+    Column("channel", Text, nullable=False),
+    Column("sender", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("translit", Integer, nullable=False),
+    Column("alphabet", Text, nullable=False),
+    Column("composed_parts", Integer, nullable=False),
+    Column("flash", Integer, nullable=False),
+    Column("time", Text, nullable=False),
+    Column("valid", Text, nullable=False),
+    Column("wanted_id", Text),
+    Column("rule", Text),
+    Column("profile", Text),
+    Column("notes", Text),
+    # for reports
+    Column("recipient", Text, nullable=False),
+    Column("notify", Text),
+    Column("orcpt", Text),
+    #: 1 while a warning of delay may be sent and was not yet
+    Column("warnable", Integer, nullable=False),
+    # where it stands
+    Column("state", Text, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("claimed_by", Text),
+    Column("gateway", Text),
+    Column("gateway_id", Text),
+    Column("attempted_at", BigInteger),
+    Column("unknown_since", BigInteger),
+    Column("asked", Integer, nullable=False),
+    Column("parts", Integer, nullable=False),
+    Column("price", Text),
+    Column("currency", Text),
+    Column("error_code", Text),
+    Column("error_text", Text),
+    Column("error_class", Text),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("next_attempt_at", BigInteger),
+    Column("expires_at", BigInteger, nullable=False),
+    # claim, due_questions, next_due_at, recover, count_states
+    Index("messages_due", "state", "next_attempt_at", "id"),
+    # find
+    Index("messages_newest", "created_at", "id"),
+    Index("messages_phone", "phone", "created_at", "id"),
+    # get_messages, prune, due_reports
+    Index("messages_mail", "mail_id", "number"),
+    Index("messages_expiry", "expires_at", "id", sqlite_where=OPEN_STATES, postgresql_where=OPEN_STATES),
+    Index("messages_warnable", "created_at", "id", sqlite_where=WARNABLE, postgresql_where=WARNABLE),
+)
+
+#: append-only: a trigger refuses updates; only pruning deletes
+history = Table(
+    "history",
+    metadata,
+    Column("n", _Serial, primary_key=True),
+    Column("message_id", Text, ForeignKey("messages.id"), nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("detail", Text, nullable=False),
+    Index("history_message", "message_id"),
+)
+
+#: frozen like the tables: also part of migration 0001
+HISTORY_IS_APPEND_ONLY = (
+    "CREATE TRIGGER history_append_only BEFORE UPDATE ON history "
+    "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
+)
+_append_only = DDL(HISTORY_IS_APPEND_ONLY)  # type: ignore[no-untyped-call] # SQLAlchemy left it untyped
+event.listen(history, "after_create", _append_only.execute_if(dialect="sqlite"))
+
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("n", _Serial, primary_key=True),
+    Column("message_id", Text, ForeignKey("messages.id"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("gateway", Text, nullable=False),
+    Column("gateway_id", Text, nullable=False),
+    #: digits only, as answers and callbacks carry it
+    Column("phone", Text, nullable=False),
+    Column("intent_at", BigInteger, nullable=False),
+    Index("attempts_gateway", "gateway", "gateway_id", "phone", unique=True),
+    Index("attempts_message", "message_id"),
+)
+
+dedupe = Table(
+    "dedupe",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("message_id", Text, ForeignKey("messages.id"), nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Index("dedupe_message", "message_id"),
+    sqlite_with_rowid=False,
+)
+
+report_items = Table(
+    "report_items",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("mail_id", Text, ForeignKey("mails.id"), nullable=False),
+    Column("message_id", Text, ForeignKey("messages.id"), nullable=False),
+    Column("action", Text, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("diagnostic", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("done_at", BigInteger),
+    Index("report_items_once", "message_id", "action", unique=True),
+    Index("report_items_mail", "mail_id"),
+    Index("report_items_waiting", "mail_id", "at", sqlite_where=UNREPORTED, postgresql_where=UNREPORTED),
+)
+
+#: *mail_id* refers to a mail that may be pruned before its report has left
+outgoing = Table(
+    "outgoing",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("mail_id", Text),
+    Column("sender", Text, nullable=False),
+    Column("recipient", Text, nullable=False),
+    Column("content", LargeBinary, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("next_attempt_at", BigInteger, nullable=False),
+    Column("last_error", Text, nullable=False),
+    Index("outgoing_due", "next_attempt_at", "id"),
+)
+
+gateway_states = Table(
+    "gateway_states",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("suspended", Integer, nullable=False),
+    Column("by_hand", Integer, nullable=False),
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", BigInteger),
+    Column("probe_at", BigInteger),
+    Column("probes", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+sequences = Table(
+    "sequences",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("next", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: what a new queue begins with
+FIRST_ROWS: tuple[tuple[Table, dict[str, object]], ...] = (
+    (sequences, {"name": "gateway_id", "next": 1}),
+    (meta, {"name": "ping", "value": "0"}),
+)
