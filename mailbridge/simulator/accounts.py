@@ -28,6 +28,7 @@ class Account:
 
     @property
     def login(self) -> str:
+        """Who it is."""
         return self.settings.login
 
     def next_id(self) -> str:

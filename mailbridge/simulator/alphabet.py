@@ -19,15 +19,24 @@ BINARY = "binary"
 #: alphabet -> units in a single part, units in each of several
 PART_SIZES: dict[str, tuple[int, int]] = {GSM: (160, 153), UCS2: (70, 67), BINARY: (140, 134)}
 
-_LOWER = "абвгдеёжзийклмнопрстуфхцчшщъыьэюя"
-_PLAIN = ["a", "b", "v", "g", "d", "e", "e", "zh", "z", "i", "y", "k", "l", "m", "n", "o", "p", "r", "s", "t", "u", "f", "h", "c", "ch", "sh", "sch", "", "y", "", "e", "yu", "ya"]
-_LOOKS = ["a", "6", "B", "r", "g", "e", "e", ">I<", "3", "u", "u", "k", "/I", "M", "H", "o", "n", "p", "c", "m", "y", "qp", "x", "u", "4", "w", "w", "b", "bI", "b", "3", "I-O", "9I"]
+#: ``translit=1``; the case of the first letter is kept
+_PLAIN: dict[str, str] = {
+    "а": "a", "б": "b", "в": "v", "г": "g", "д": "d", "е": "e", "ё": "e", "ж": "zh", "з": "z", "и": "i", "й": "y",
+    "к": "k", "л": "l", "м": "m", "н": "n", "о": "o", "п": "p", "р": "r", "с": "s", "т": "t", "у": "u", "ф": "f",
+    "х": "h", "ц": "c", "ч": "ch", "ш": "sh", "щ": "sch", "ъ": "", "ы": "y", "ь": "", "э": "e", "ю": "yu", "я": "ya",
+}  # fmt: skip
+#: ``translit=2``: letters that look alike, the same for both cases
+_LOOKS: dict[str, str] = {
+    "а": "a", "б": "6", "в": "B", "г": "r", "д": "g", "е": "e", "ё": "e", "ж": ">I<", "з": "3", "и": "u", "й": "u",
+    "к": "k", "л": "/I", "м": "M", "н": "H", "о": "o", "п": "n", "р": "p", "с": "c", "т": "m", "у": "y", "ф": "qp",
+    "х": "x", "ц": "u", "ч": "4", "ш": "w", "щ": "w", "ъ": "b", "ы": "bI", "ь": "b", "э": "3", "ю": "I-O", "я": "9I",
+}  # fmt: skip
 
 
-def _table(latin: list[str], *, keep_case: bool) -> dict[int, str]:
+def _table(latin: dict[str, str], *, keep_case: bool) -> dict[int, str]:
     """Return a table for ``str.translate``."""
     table: dict[int, str] = {}
-    for cyrillic, text in zip(_LOWER, latin, strict=True):
+    for cyrillic, text in latin.items():
         table[ord(cyrillic)] = text
         table[ord(cyrillic.upper())] = text.capitalize() if keep_case else text
     return table

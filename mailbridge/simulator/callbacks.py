@@ -1,4 +1,4 @@
-"""Callbacks to an account's URL: status changes and inbound messages, signed, in order per message, repeated until taken.
+"""Callbacks to an account's URL: status changes and inbound messages, signed, in order, repeated until taken.
 
 smsc-api.md section 5. A change is due at a moment written in the message's steps; one task waits for the next due one.
 """
@@ -35,6 +35,7 @@ _MAX_CONNECTIONS = 20
 
 def sign(fields: Mapping[str, str], secret: str) -> dict[str, str]:
     """Return md5, sha1 and crc32 of an event (smsc-api.md section 5.6); the event's kind is read off its fields."""
+    parts: tuple[str, ...]
     if "waitcall" in fields:
         parts = (fields["phone"], fields["ts"])
     elif "mes" in fields:

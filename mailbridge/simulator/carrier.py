@@ -1,4 +1,7 @@
-"""The simulated gateway itself: state, checks common to all methods, dispatch. It does no I/O; the web layer performs its replies."""
+"""The simulated gateway itself: state, checks common to all methods, dispatch.
+
+It does no I/O: the web layer performs its replies.
+"""
 
 from __future__ import annotations
 

@@ -154,13 +154,13 @@ class Faults:
 
     def pick(self, method: str, login: str) -> Fault | None:
         """Return the rule that hits this request, and count it; used-up rules go."""
-        for position, (fault, matched) in enumerate(self._rules):
+        for position, (fault, matched_before) in enumerate(self._rules):
             if (fault.methods is not None and method not in fault.methods) or fault.login not in {None, login}:
                 continue
             # nothing is drawn where there is no choice: a rule for sure does not disturb a seeded run
             if fault.probability < 1.0 and self._random.random() >= fault.probability:
                 continue
-            matched += 1
+            matched = matched_before + 1
             self._rules[position] = (fault, matched)
             if matched <= fault.skip:
                 continue

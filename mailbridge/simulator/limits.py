@@ -1,4 +1,4 @@
-"""The gateway's limits as counters over time (smsc-api.md section 1.7). No words and no codes: those are the methods'."""
+"""The gateway's limits as counters over time (smsc-api.md section 1.7). Words and codes are the methods' affair."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Magic numbers, as payment providers have test cards: what happens to a message is written in its phone number.
 
 ``+7 999 000 SS NN``: SS is the series, NN its argument. ``+7 999 001 0 EEE`` ends with error EEE.
-All are possible Russian numbers. The tables here are the only place where they stand; docs/reference/simulator.md repeats them
-and a test compares. This module decides nothing but what a number means.
+All are possible Russian numbers. The tables here are the only place where they stand;
+docs/reference/simulator.md repeats them and a test compares. This module decides nothing but what a number means.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Series(IntEnum):
 #: series -> what its argument NN does
 SERIES: dict[Series, str] = {
     Series.NORMAL: "accepted and delivered",
-    Series.ERROR: "the whole request is answered with error NN (01 to 09; 19 is error 9 for concurrency; others are unknown codes)",
+    Series.ERROR: "the whole request is answered with error NN (19: error 9 for concurrency; above 09: unknown codes)",
     Series.STATUS: "accepted, ends with status NN and its usual err; 00 stays with the operator, 99 stays queued",
     Series.REFUSED: "refused in phones[] with status NN (22 to 25); alone in its request, with the error that fits",
     Series.ONCE: "the first request is answered with error NN, the next one is accepted, and so on in turn",

@@ -1,6 +1,7 @@
 """What the simulator accepted: one value per message, and a store that remembers the newest.
 
-A message's life is written down when it is accepted, as steps in time; its status is read off those steps, so nothing has to run.
+A message's life is written down when it is accepted, as steps in time; its status is read off those steps,
+so nothing has to run.
 """
 
 from __future__ import annotations
@@ -13,7 +14,8 @@ from itertools import islice
 
 #: ``type`` codes, smsc-api.md section 4.4
 TYPES: dict[str, int] = {
-    "sms": 0, "flash": 1, "bin": 2, "push": 3, "hlr": 4, "ping": 5, "mms": 6, "call": 7, "mail": 8, "viber": 10, "soc": 12,
+    "sms": 0, "flash": 1, "bin": 2, "push": 3, "hlr": 4, "ping": 5,
+    "mms": 6, "call": 7, "mail": 8, "viber": 10, "soc": 12,
 }  # fmt: skip
 
 NOT_FOUND = -3

@@ -1,7 +1,7 @@
 """A request's parameters: query, form, multipart or JSON, in the charset the request itself names.
 
-Body wins over query (smsc-api.md section 1.3). Anything unreadable is ``BadParameters``, which is error 1; nothing here knows what
-a parameter means.
+Body wins over query (smsc-api.md section 1.3). Anything unreadable is ``BadParameters``, which is error 1.
+Nothing here knows what a parameter means.
 """
 
 from __future__ import annotations

@@ -31,6 +31,7 @@ class Operator:
 
     @property
     def mccmnc(self) -> str:
+        """Country and network code, as answers carry them."""
         return self.mcc + self.mnc
 
 

@@ -1,4 +1,4 @@
-"""The gateway's ways to write a moment and a lifetime (smsc-api.md section 2.2, ``time``, ``tz`` and ``valid``). Pure."""
+"""The gateway's ways to write a moment and a lifetime: ``time``, ``tz``, ``valid`` (smsc-api.md section 2.2). Pure."""
 
 from __future__ import annotations
 
