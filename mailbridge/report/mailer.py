@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+import structlog
+
 from mailbridge.clock import Clock
 from mailbridge.errors import RelayRefused, RelayUnavailable
 from mailbridge.queue.contract import OutgoingMail, Store
-from mailbridge.report.loop import Worker
 from mailbridge.report.relay import Relay
 
 RETRY_MIN_S = 30.0
 RETRY_MAX_S = 3600.0
 _BATCH = 50
+
+log = structlog.get_logger()
 
 
 def decide_retry(mail: OutgoingMail, *, now: datetime, lifetime_s: float, jitter: float) -> datetime | None:
@@ -34,8 +37,10 @@ def decide_retry(mail: OutgoingMail, *, now: datetime, lifetime_s: float, jitter
     return min(now + timedelta(seconds=pause_s), mail.created_at + timedelta(seconds=lifetime_s))
 
 
-class Mailer(Worker):
+class Mailer:
     """Sends what the store holds for the smarthost; several mails share a connection."""
+
+    idle_s = 5.0
 
     def __init__(
         self,
@@ -45,10 +50,9 @@ class Mailer(Worker):
         open_relay: Callable[[], Relay],
         jitter: Callable[[], float],
         lifetime_s: float,
-        poll_s: float = 5.0,
     ) -> None:
-        super().__init__(name="mailer", clock=clock, poll_s=poll_s)
         self._store = store
+        self._clock = clock
         self._open_relay = open_relay
         self._jitter = jitter
         self._lifetime_s = lifetime_s
@@ -68,15 +72,15 @@ class Mailer(Worker):
         try:
             words = await relay.send(mail)
         except RelayRefused as error:
-            self._log.error("report_refused", error=str(error), **fields)
+            log.warning("report_refused", error=str(error), **fields)
             await self._settle(mail, None, str(error))
         except RelayUnavailable as error:
             again_at = decide_retry(mail, now=self._clock.now(), lifetime_s=self._lifetime_s, jitter=self._jitter())
             event = "report_given_up" if again_at is None else "report_deferred"
-            self._log.warning(event, error=str(error), next_attempt_at=again_at, **fields)
+            log.warning(event, error=str(error), next_attempt_at=again_at, **fields)
             await self._settle(mail, again_at, str(error))
         else:
-            self._log.info("report_sent", reply=words, **fields)
+            log.info("report_sent", reply=words, **fields)
             await self._settle(mail, None, "")
 
     async def _settle(self, mail: OutgoingMail, again_at: datetime | None, error: str) -> None:

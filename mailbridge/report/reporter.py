@@ -11,14 +11,17 @@ from collections import Counter
 from collections.abc import Callable
 from datetime import date, datetime
 
+import structlog
+
 from mailbridge.clock import Clock
 from mailbridge.queue.contract import DueReport, OutgoingMail, Store
 from mailbridge.report.dsn import ReportSettings, build_report, is_plain_address
-from mailbridge.report.loop import Worker
 
 #: reports one sender gets in a day (UTC); what is more is logged only (reliability.md 2.4)
 MAX_REPORTS_PER_SENDER_PER_DAY = 100
 _BATCH = 50
+
+log = structlog.get_logger()
 
 
 class DailyLimit:
@@ -38,8 +41,10 @@ class DailyLimit:
         return self._counts[sender.lower()] <= self._most
 
 
-class Reporter(Worker):
+class Reporter:
     """Turns due reports into mails, or into log lines alone where *by_mail* is off (``bounce.mode: log``)."""
+
+    idle_s = 2.0
 
     def __init__(
         self,
@@ -50,10 +55,9 @@ class Reporter(Worker):
         by_mail: bool,
         wake_mailer: Callable[[], None] = lambda: None,
         limit: DailyLimit | None = None,
-        poll_s: float = 2.0,
     ) -> None:
-        super().__init__(name="reporter", clock=clock, poll_s=poll_s)
         self._store = store
+        self._clock = clock
         self._settings = settings
         self._by_mail = by_mail
         self._wake_mailer = wake_mailer
@@ -102,7 +106,7 @@ class Reporter(Worker):
     def _log_bounces(self, due: DueReport, phones: dict[str, str], because: str | None) -> None:
         for item in due.items:
             fields: dict[str, str] = {"reason": because} if because else {"to": due.mail.sender}
-            self._log.info(
+            log.info(
                 "bounced",
                 id=item.message_id,
                 phone=phones.get(item.message_id, ""),

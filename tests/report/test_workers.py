@@ -8,13 +8,12 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
-from mailbridge.errors import StoreError
+from mailbridge.loops import Loop
 from mailbridge.model.message import Alphabet, Message
 from mailbridge.model.phone import Phone
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Change, NewMail, NewMessage, Report
 from mailbridge.queue.memory import MemoryStore
-from mailbridge.report.loop import Worker
 from mailbridge.report.mailer import Mailer, decide_retry
 from mailbridge.report.relay import Relay
 from mailbridge.report.reporter import DailyLimit, Reporter
@@ -229,20 +228,19 @@ class TestMailer:
         assert 100 < tries < 140
         assert [line["event"] for line in logs].count("report_given_up") == 1
 
-    async def test_run_waits_for_the_smarthost_and_is_woken(self):
-        """The loop sleeps while nothing is due, wakes on demand and ends when cancelled."""
+    async def test_a_report_leaves_as_soon_as_it_is_known(self):
+        """The reporter rings the mailer, so nothing waits for a timer."""
         store, clock = MemoryStore(), FakeClock()
         async with running_smarthost() as fake:
-            worker = mailer(store, clock, fake.port)
-            task = asyncio.create_task(worker.run())
+            loop = Loop("mailer", mailer(store, clock, fake.port), clock=clock)
+            task = asyncio.create_task(loop.run())
             await clock.sleeping()
             await put_failed(store, clock)
-            await reporter(store, clock, wake_mailer=worker.wake).step()
+            await reporter(store, clock, wake_mailer=loop.ring).step()
             while not fake.mails:
                 await asyncio.sleep(0.005)
-            task.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await task
+            loop.stop()
+            await task
         assert len(fake.mails) == 1
 
 
@@ -258,49 +256,3 @@ class TestDecideRetry:
         for jitter in (0.0, 1.0):
             again_at = decide_retry(mail, now=clock.now(), lifetime_s=LIFETIME_S, jitter=jitter)
             assert again_at == clock.now() + timedelta(seconds=wait_s * (1 + jitter / 4))
-
-
-class FlakyWorker(Worker):
-    """Fails as told, to show what the loop does about it."""
-
-    def __init__(self, clock: FakeClock, errors: list[Exception]) -> None:
-        super().__init__(name="flaky", clock=clock, poll_s=2.0)
-        self.errors = errors
-        self.steps = 0
-        self.closed = False
-
-    async def step(self) -> int:
-        self.steps += 1
-        if self.errors:
-            raise self.errors.pop(0)
-        return 0
-
-    async def aclose(self) -> None:
-        self.closed = True
-
-
-async def test_a_failing_store_is_asked_again_later():
-    """A store error is logged and the loop goes on after a pause."""
-    clock = FakeClock()
-    worker = FlakyWorker(clock, [StoreError()])
-    with capture_logs() as logs:
-        task = asyncio.create_task(worker.run())
-        await clock.sleeping()
-        assert clock.next_wake_s == 5.0
-        clock.advance(5)
-        while worker.steps < 2:
-            await asyncio.sleep(0)
-        await clock.sleeping()
-        assert clock.next_wake_s == 2.0
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    assert [line["event"] for line in logs] == ["store_failed"]
-    assert worker.closed
-
-
-async def test_an_unforeseen_error_ends_the_loop():
-    """What nobody foresaw is not swallowed: who runs the loop sees it."""
-    worker = FlakyWorker(FakeClock(), [RuntimeError("unforeseen")])
-    with pytest.raises(RuntimeError):
-        await worker.run()
-    assert worker.closed
