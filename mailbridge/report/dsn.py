@@ -52,7 +52,10 @@ def build_report(
     Shape: ``multipart/report`` of a text for a person, ``message/delivery-status``, and the original or its header.
     8-bit octets occur only in an original that is returned whole (RET=FULL); the mailer then asks for 8BITMIME.
     """
-    numbers = {item.message_id: (phones or {}).get(item.message_id) or _local_part(item) for item in due.items}
+    numbers = {
+        item.message_id: mime.one_line((phones or {}).get(item.message_id) or _local_part(item), 80)
+        for item in due.items
+    }
     parts = [
         mime.text_part(_text_for_people(due, settings, numbers)).encode("ascii"),
         _delivery_status(due, settings).encode("ascii"),
@@ -145,7 +148,7 @@ def _fill(text: str, indent: str = "") -> str:
 
 
 def _local_part(item: ReportItem) -> str:
-    return mime.one_line(item.recipient.rpartition("@")[0].partition("+sender=")[0] or item.recipient, 80)
+    return item.recipient.rpartition("@")[0].partition("+sender=")[0] or item.recipient
 
 
 # --------------------------------------------------------------------------------------- part 2: for machines

@@ -14,7 +14,6 @@ from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 from pydantic import SecretStr
 
 _DEFAULT_PORTS = {"smtp": 25, "smtps": 465}
-_SUBMISSION_PORT = 587
 
 
 class StartTls(StrEnum):
@@ -60,7 +59,7 @@ def parse_smarthost(url: str) -> Smarthost:
     starttls = _starttls(parts.query, implicit=implicit, needed=user is not None and not _is_loopback(host))
     return Smarthost(
         host=host,
-        port=parts.port or (_SUBMISSION_PORT if user and not implicit else _DEFAULT_PORTS[parts.scheme]),
+        port=parts.port or _DEFAULT_PORTS[parts.scheme],
         implicit_tls=implicit,
         starttls=starttls,
         user=user,

@@ -16,7 +16,7 @@ from mailbridge.report.smarthost import Smarthost, StartTls, parse_smarthost
         ("SMTP://Mail.Example.org:2525", "mail.example.org", 2525, False, "auto", None, None),
         ("smtp://[::1]:26?starttls=off", "::1", 26, False, "off", None, None),
         ("smtps://mail.example.org", "mail.example.org", 465, True, "auto", None, None),
-        ("smtp://u:p@mail.example.org", "mail.example.org", 587, False, "required", "u", "p"),
+        ("smtp://u:p@mail.example.org", "mail.example.org", 25, False, "required", "u", "p"),
         ("smtp://u:p@127.0.0.1:25", "127.0.0.1", 25, False, "auto", "u", "p"),
         ("smtp://u:p@localhost:25?starttls=off", "localhost", 25, False, "off", "u", "p"),
         ("smtps://u%40x:p%2F%3A%40@mail.example.org:466", "mail.example.org", 466, True, "auto", "u@x", "p/:@"),
