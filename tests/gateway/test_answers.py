@@ -49,6 +49,7 @@ def send_one(body: bytes | str, **kwargs) -> Outcome:
         '{"id":"5001","cnt":"1","cost":1.4,"balance":100.5}',
         '{"id":5001.0,"cnt":1.0,"cost":1.40,"balance":"100.50"}',
         '{"balance":"100.5","cost":"1.4","cnt":1,"id":5001,"unknown":[null,{}]}',
+        '{"id":5001,"cnt":1,"cost":"1.4","balance":"100.5","error":null,"error_code":0}',
         '\ufeff {"id":5001,"cnt":1,"cost":"1.4","balance":"100.5"}\r\n',
         '{"id":5001,"cnt":1,"cost":"1.4","balance":"100.5","phones":[{"phone":"79990000001","mccmnc":"25001","cost":"1.4"}]}',
         '{"id":5001,"cnt":1,"balance":"100.5","phones":[{"phone":79990000001,"cost":1.4,"status":"0"}]}',
@@ -219,7 +220,9 @@ GARBAGE = {
     "cnt a fraction": b'{"id":5001,"cnt":0.5}',
     "error without code": b'{"error":"oops"}',
     "error code of a wrong type": b'{"error":"oops","error_code":[7]}',
-    "error code 0": b'{"error":"","error_code":0,"id":5001,"cnt":1}',
+    "error with code 0": b'{"error":"oops","error_code":0,"id":5001,"cnt":1}',
+    "negative error code": b'{"error_code":-7,"id":5001,"cnt":1}',
+    "error true": b'{"error":true,"id":5001,"cnt":1}',
     "gzip": b"\x1f\x8b\x08\x00\x00\x00\x00\x00",
     "text with foreign id": b"OK - 1 SMS, ID - 9",
 }

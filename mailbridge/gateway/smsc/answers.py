@@ -36,6 +36,7 @@ _FAILURE_LINE = re.compile(r"ERROR\s*=\s*(\d{1,9})\s*(?:\((.*)\))?(?:,\s*ID\s*-\
 _SUCCESS_LINE = re.compile(r"OK\s*-\s*(\d{1,9})\s+SMS,\s*ID\s*-\s*([A-Za-z0-9._-]{1,40})(?:,.*)?")
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_NO_ERROR = (None, 0, "0", "")
 #: no sum, id or time of the gateway's is near it
 _LIMIT = 10**18
 _MAX_TEXT = 200
@@ -49,13 +50,7 @@ def parse_answer(body: bytes) -> Json | Failure | Garbage:
     if text[0] not in '{["-0123456789':
         return _parse_plain(text)
     try:
-        value = json.loads(
-            text,
-            parse_float=_bounded_decimal,
-            parse_int=_bounded_int,
-            parse_constant=_refuse,
-            object_pairs_hook=_unique,
-        )
+        value = _DECODER.decode(text)
     except (ValueError, RecursionError, InvalidOperation):
         return Garbage("broken JSON")
     return _find_failure(value)
@@ -131,10 +126,11 @@ def _parse_plain(text: str) -> Json | Failure | Garbage:
 
 
 def _find_failure(value: Json) -> Json | Failure | Garbage:
-    if isinstance(value, Mapping) and ("error_code" in value or "error" in value):
-        code = as_int(value.get("error_code"))
-        return Garbage("error without a code") if code is None else _failure(code, value.get("error"))
-    return value
+    """Tell an error object from others; ``"error": null`` and ``"error_code": 0`` say that there is none."""
+    if not isinstance(value, Mapping) or not (value.get("error") or value.get("error_code") not in _NO_ERROR):
+        return value
+    code = as_int(value.get("error_code"))
+    return Garbage("error without a code") if code is None else _failure(code, value.get("error"))
 
 
 def _failure(code: int, text: object) -> Failure | Garbage:
@@ -164,3 +160,9 @@ def _unique(pairs: list[tuple[str, Json]]) -> Mapping[str, Json]:
     if len(out) != len(pairs):
         raise ValueError("a key twice")
     return out
+
+
+#: built once: making a scanner costs more than reading a short answer
+_DECODER = json.JSONDecoder(
+    parse_float=_bounded_decimal, parse_int=_bounded_int, parse_constant=_refuse, object_pairs_hook=_unique
+)

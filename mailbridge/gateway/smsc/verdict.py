@@ -144,7 +144,7 @@ def _judge_success(fields: Mapping[str, Json], batch: Batch) -> list[Outcome]:
     rows = fields.get("phones")
     listed = rows if isinstance(rows, Sequence) and not isinstance(rows, str) else ()
     by_phone = {_digits(row.get("phone")): row for row in listed if isinstance(row, Mapping)}
-    details = [by_phone.get(digits_of(message.phone), {}) for message in batch.messages]
+    details = [by_phone.get(message.phone[1:], {}) for message in batch.messages]
     refusals = [_refusal(row, batch.gateway_id) for row in details]
     taken = [message for message, refusal in zip(batch.messages, refusals, strict=True) if refusal is None]
     shares = _Shares(fields, taken)
@@ -249,7 +249,10 @@ def _fits(entry: Mapping[str, Json], query: StatusQuery) -> bool:
 
 
 def _digits(value: object) -> str:
-    return digits_of(value) if isinstance(value, str) else as_id(value)
+    """Return a phone of the gateway's as digits; those are what it sends, so that is looked at first."""
+    if isinstance(value, str):
+        return value if value.isascii() and value.isdigit() else digits_of(value)
+    return as_id(value)
 
 
 def _mapping(parsed: Parsed) -> Mapping[str, Json]:
