@@ -15,7 +15,7 @@ from pathlib import Path as FilePath
 
 from mailbridge.config.model import Config
 from mailbridge.config.outline import Items, Keys, Kind, Mapping, Scalar, all_entries, entry_at, known_keys
-from mailbridge.config.tree import Findings, Node, Path, dotted, drop, get, put, walk
+from mailbridge.config.tree import Findings, Node, Path, change_texts, dotted, drop, get, put, walk
 
 PREFIX = "MAILBRIDGE__"
 MAX_SECRET_BYTES = 64_000
@@ -29,35 +29,32 @@ def interpolate(root: Node, environ: MappingABC[str, str], findings: Findings) -
     The default serves where the variable is unset or empty, as in a shell.
     What comes in is text and is not read as YAML again.
     """
-    for path, node in list(walk(root)):
-        if isinstance(node.value, str) and "${" in node.value:
-            root = put(root, path, _interpolated(node, path, environ, findings))
-    return root
+
+    def changed(path: Path, text: str, node: Node) -> Node:
+        if "${" not in text:
+            return node
+        new = _REFERENCE.sub(lambda match: _value_of(match, path, environ, findings), text)
+        return replace(node, value=new, echo=False)
+
+    return change_texts(root, changed)
 
 
-def _interpolated(node: Node, path: Path, environ: MappingABC[str, str], findings: Findings) -> Node:
-    def replaced(match: re.Match[str]) -> str:
-        if match[0] == "$${":
-            return "${"
-        name, has_default, default = match[1], match[2], match[3]
-        if name is None:
-            findings.report(
-                path, "${ without a name and a closing }", "write ${NAME} or ${NAME:-default}, or $${ for the text ${"
-            )
-            return ""
-        value = environ.get(name)
-        if has_default:
-            return value or str(default)
-        if value is None:
-            findings.report(
-                path,
-                f"the environment variable {name} is not set",
-                f"set it, or write ${{{name}:-default}} to go without",
-            )
-            return ""
-        return value
-
-    return replace(node, value=_REFERENCE.sub(replaced, str(node.value)), echo=False)
+def _value_of(match: re.Match[str], path: Path, environ: MappingABC[str, str], findings: Findings) -> str:
+    if match[0] == "$${":
+        return "${"
+    name, has_default, default = match[1], match[2], match[3]
+    if name is None:
+        fix = "write ${NAME} or ${NAME:-default}, or $${ for the text ${"
+        findings.report(path, "${ without a name and a closing }", fix)
+        return ""
+    value = environ.get(name)
+    if has_default:
+        return value or str(default)
+    if value is None:
+        fix = f"set it, or write ${{{name}:-default}} to go without"
+        findings.report(path, f"the environment variable {name} is not set", fix)
+        return ""
+    return value
 
 
 def read_secret_files(root: Node, findings: Findings) -> Node:

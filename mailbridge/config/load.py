@@ -15,7 +15,8 @@ from mailbridge.config.check import check
 from mailbridge.config.environment import apply_overrides, interpolate, read_secret_files, resolve
 from mailbridge.config.model import Config
 from mailbridge.config.problems import Problem
-from mailbridge.config.tree import Findings, Node, merge, put, walk
+from mailbridge.config.tree import Findings, Node, change_texts, merge
+from mailbridge.config.tree import Path as TreePath
 from mailbridge.config.validate import validate
 from mailbridge.config.yaml import MAX_BYTES, parse_yaml
 from mailbridge.errors import ConfigError
@@ -32,9 +33,9 @@ def find_config(
     Raises: ConfigError where there is none. What was named but is not there is not passed over for the next.
     """
     if explicit is not None:
-        return cwd / explicit
+        return Path(explicit)
     if named := environ.get("MAILBRIDGE_CONFIG"):
-        return cwd / named
+        return Path(named)
     for candidate in (cwd / "config.yaml", system):
         if candidate.exists():
             return candidate
@@ -118,10 +119,13 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Problem:
 
 def _resolve_files(root: Node) -> Node:
     """Let relative names of TLS files count from the file they are written in."""
-    for path, node in list(walk(root)):
-        if path[:2] == ("smtp", "listen") and path[-1] in _FILE_KEYS and isinstance(node.value, str) and node.value:
-            root = put(root, path, replace(node, value=str(resolve(node.value, node))))
-    return root
+
+    def resolved(path: TreePath, text: str, node: Node) -> Node:
+        if path[:2] == ("smtp", "listen") and path[-1] in _FILE_KEYS and text:
+            return replace(node, value=str(resolve(text, node)))
+        return node
+
+    return change_texts(root, resolved)
 
 
 def _complete(config: Config) -> Config:

@@ -5,7 +5,7 @@ Between the YAML parser and the model: stages take a tree and return a new one. 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 from mailbridge.config.problems import Problem
@@ -118,6 +118,19 @@ def walk(node: Node, path: Path = ()) -> Iterator[tuple[Path, Node]]:
     elif isinstance(node.value, tuple):
         for index, child in enumerate(node.value):
             yield from walk(child, (*path, index))
+
+
+def change_texts(node: Node, change: Callable[[Path, str, Node], Node], path: Path = ()) -> Node:
+    """Return a tree in which every text's node is what *change* makes of (path, text, node)."""
+    if isinstance(node.value, str):
+        return change(path, node.value, node)
+    if isinstance(node.value, Mapping):
+        children = {key: change_texts(child, change, (*path, key)) for key, child in node.value.items()}
+        return replace(node, value=children)
+    if isinstance(node.value, tuple):
+        items = enumerate(node.value)
+        return replace(node, value=tuple(change_texts(child, change, (*path, index)) for index, child in items))
+    return node
 
 
 def put(node: Node, path: Path, new: Node) -> Node:

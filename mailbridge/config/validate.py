@@ -15,8 +15,8 @@ from pydantic import ValidationError
 
 from mailbridge.config import future
 from mailbridge.config.model import Config
-from mailbridge.config.outline import Items, Keys, Kind, Scalar, describe, kind_at, known_keys, write
-from mailbridge.config.tree import Findings, Path, plain
+from mailbridge.config.outline import Items, Keys, Kind, Mapping, Scalar, describe, kind_at, known_keys, write
+from mailbridge.config.tree import Findings, Path, plain, walk
 
 #: as many rounds as a model can hide errors behind errors
 _ROUNDS = 6
@@ -28,10 +28,10 @@ def validate(findings: Findings) -> Config:
 
     Where something is wrong it is reported, and its default takes its place, so that later checks find the rest.
     """
+    _report_empty(findings)
     data = plain(findings.root)
     for path in findings.broken:
         data = _without(data, path)
-    _empty_items(findings)
     for _ in range(_ROUNDS):
         try:
             return Config.model_validate(data)
@@ -43,34 +43,25 @@ def validate(findings: Findings) -> Config:
     return Config()
 
 
-def _empty_items(findings: Findings) -> None:
-    """Report list items with nothing in them; a key with nothing after it merely was not given."""
-
-    def look(path: Path, node: Any) -> None:
-        if isinstance(node.value, tuple):
-            for index, child in enumerate(node.value):
-                if child.value is None:
-                    findings.report((*path, index), "an empty list item", "remove it, or write a value after the dash")
-                look((*path, index), child)
-        elif isinstance(node.value, dict):
-            for key, child in node.value.items():
-                look((*path, key), child)
-
-    look((), findings.root)
+def _report_empty(findings: Findings) -> None:
+    """Report items and the user's own names with nothing after them; a known key without value is merely not given."""
+    for path, node in walk(findings.root):
+        if node.value is not None or not path:
+            continue
+        if isinstance(path[-1], int):
+            findings.report(path, "an empty list item", "remove it, or write a value after the dash")
+        elif isinstance(kind_at(path[:-1]), Mapping):
+            findings.report(path, "nothing is written after it", "remove it, or write what belongs to it")
 
 
 def _report(findings: Findings, path: Path, error_type: str, context: dict[str, Any], message: str) -> None:
     if error_type == "extra_forbidden":
         problem, instead = _unknown_key(path)
     elif error_type == "missing":
-        problem, instead = "is missing", f"add {path[-1]}: under {_parent_words(path)}"
+        problem, instead = "is missing", f"add {path[-1]}: to it"
     else:
         problem, instead = _wrong_value(findings, path, error_type, context, message)
     findings.report(path, problem, instead)
-
-
-def _parent_words(path: Path) -> str:
-    return " ".join(str(step) if isinstance(step, str) else f"item {step}" for step in path[:-1]) or "the top"
 
 
 def _unknown_key(path: Path) -> tuple[str, str]:

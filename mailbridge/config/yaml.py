@@ -19,7 +19,11 @@ MAX_NODES = 20_000
 
 #: PyYAML's words -> what is wrong, what to write instead
 _PLAIN_WORDS = (
-    ("mapping values are not allowed", 'a second ": " in one line', "put the value into quotes"),
+    (
+        "mapping values are not allowed",
+        'a ": " where no key can stand',
+        "put the value into quotes, or end the line above with a colon",
+    ),
     ("'\\t'", "a tab where YAML allows only spaces", "indent with spaces"),
     ("could not find expected ':'", "a line that is neither a key nor a value", 'write "key: value"'),
     (
@@ -123,7 +127,7 @@ class _Parser:
         self._report(line, (), problem, instead)
 
     def _take(self, event: yaml.Event) -> None:
-        line = event.start_mark.line + 1
+        line = event.start_mark.line + 1 if event.start_mark is not None else 1
         match event:
             case yaml.DocumentStartEvent():
                 self.documents += 1
