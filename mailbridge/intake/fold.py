@@ -46,7 +46,7 @@ TYPOGRAPHY = {
     # arithmetic and units
     "×": "x", "÷": "/", "±": "+/-", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "∞": "inf", "√": "sqrt",
     "⁄": "/", "∕": "/",
-    "°": "deg", "℃": "degC", "℉": "degF", "µ": "u", "μ": "u", "Ω": "Ω", "∆": "Δ", "∑": "Σ", "‰": "/1000",
+    "°": "deg", "℃": "degC", "℉": "degF", "µ": "u", "μ": "u", "∆": "Δ", "∑": "Σ", "‰": "/1000",
     "¹": "^1", "²": "^2", "³": "^3", "¼": " 1/4", "½": " 1/2", "¾": " 3/4", "⅓": " 1/3", "⅔": " 2/3",
     # signs and money
     "…": "...", "‥": "..", "№": "No.", "©": "(c)", "®": "(R)", "™": "(TM)", "¢": "c", "₽": "RUB", "₸": "KZT",
@@ -144,10 +144,12 @@ def _latin_char(char: str) -> str:
         latin = TRANSLIT_1[lower]
         return latin if char == lower else latin.capitalize()
     latin = anyascii(char).replace("`", "'")
+    kind = unicodedata.category(char)
+    # the library writes some rare letters and the replacement character as "?": only a question mark may become one
+    if "?" in latin and kind != "Po":
+        return char
     # an unknown character comes back empty, which would lose it; a mark that joins or tones has no sound of its own
-    if latin or unicodedata.category(char) in {"Mn", "Me", "Cf"}:
-        return latin if is_gsm(latin) else char
-    return char
+    return latin if is_gsm(latin) and (latin or kind in {"Mn", "Me", "Cf"}) else char
 
 
 def _gateway_table(lower: dict[str, str], *, capitalize: bool) -> dict[int, str]:

@@ -27,7 +27,7 @@ NAMES = (
     "event", "time", "sms",
 )  # fmt: skip
 #: longest text a template may produce, in characters; a message has 1000 at most, the rest is room for cutting well
-MAX_OUTPUT_CHARS = 8000
+MAX_OUTPUT_CHARS = 4000
 #: longest value a template is given, in characters
 MAX_VALUE_CHARS = 20_000
 
@@ -38,7 +38,7 @@ _BREAKS = (
 _JOINT = " \t\n:;,|/·–—-"
 _PLAIN_NAME = re.compile(r"\{\{-?\s*(sms\.phone|sms\.alias|[a-z_]+)\s*-?\}\}")
 _ANY_MARK = re.compile(r"\{[{%#]|[%#}]\}|^\s*#", re.MULTILINE)
-_BLANKS = re.compile(r"[^\S\n]+")
+_BLANKS = re.compile(r"[^\S\r\n]+")
 _LINE_ENDS = re.compile(r" ?(?:\r\n?|\n)[\s]*")
 #: a subject of at least this length and two words counts as said when the body's first line begins with it
 _MIN_REPEATED_CHARS = 10
@@ -101,7 +101,7 @@ class Template:
             tidy = literal.strip(_JOINT) == ""
             if not tidy:
                 out.append(literal)
-                joint, last, last_name = None, literal, ""
+                joint, last, last_name = None, "", ""
             elif literal and last:
                 joint = literal
             if not value:
