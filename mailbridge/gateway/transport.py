@@ -95,11 +95,6 @@ class HttpTransport:
         except _FAILURES as error:
             kind = OutcomeUnknown if progress.left else NotSent
             raise kind(_describe(error)) from error
-        except RuntimeError as error:
-            # aclose() came between the check above and the request
-            if self._closed and not progress.left:
-                raise NotSent("closed") from error
-            raise
 
     async def aclose(self) -> None:
         """Close the connections; what is in flight ends as it would with the network gone."""

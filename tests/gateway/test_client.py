@@ -177,6 +177,43 @@ async def test_a_server_that_does_not_speak_tls_sends_nothing():
     assert not outcome.left
 
 
+@pytest.mark.parametrize("refusal", ["407 Proxy Authentication Required", "502 Bad Gateway", "302 Found"])
+async def test_a_proxy_that_opens_no_tunnel_sends_nothing(refusal):
+    """Over HTTPS only CONNECT has left by then, which says nothing of the message."""
+    async with fake.fake_gateway(fake.answer("<html>", status=refusal)) as proxy:
+        outcome = await send("https://gateway.invalid", proxy=proxy.url)
+        assert [request.line for request in proxy.requests] == ["CONNECT gateway.invalid:443 HTTP/1.1"]
+        assert "canary" not in str(proxy.requests)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.left, outcome.error.text) == (False, "proxy not usable")
+
+
+async def test_a_dead_proxy_sends_nothing(dead_url):
+    """The proxy itself is not reached."""
+    outcome = await send("http://gateway.invalid", proxy=dead_url)
+    assert isinstance(outcome, Deferred)
+    assert (outcome.left, outcome.error.text) == (False, "proxy not usable")
+
+
+async def test_an_address_that_is_none_sends_nothing():
+    """A host that no request can be made for, and no host at all."""
+    for urls in (["http://[::"], []):
+        outcome = await send(*urls)
+        assert isinstance(outcome, Deferred)
+        assert not outcome.left
+
+
+async def test_closing_ends_what_is_in_flight():
+    """A request that was cut short by our own stop may have arrived."""
+    async with fake.fake_gateway(fake.hang(after_reading=True)) as server:
+        gateway = SmscGateway("main", settings(server.url, timeout="30s"))
+        task = asyncio.create_task(gateway.send(batch()))
+        await server.reached.wait()
+        await gateway.aclose()
+        (outcome,) = await asyncio.wait_for(task, 5)
+    assert isinstance(outcome, Unknown)
+
+
 async def test_after_close_nothing_is_sent():
     """A closed client says so by a value."""
     gateway = SmscGateway("main", settings("http://127.0.0.1:9"))
