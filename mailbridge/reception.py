@@ -86,31 +86,10 @@ class Reception:
             "received", id=received.id, client=received.client.address, user=received.client.user,
             sender=received.sender, recipients=len(received.recipients), size_bytes=len(received.content),
         )  # fmt: skip
-        new = self.prepare(received, mail)
+        messages = self._compose(mail, received.recipients, received.received_at)
+        reportable = self._is_reportable(received.sender, mail)
+        new = prepare(received, mail, messages, settings=self._settings, reportable=reportable)
         return await self.keep(new, each=each)
-
-    def prepare(self, received: ReceivedMail, mail: Mail) -> NewMail:
-        """Return what is to be stored of *received*, which reads as *mail*; pure but for the clock."""
-        settings = self._settings
-        now = received.received_at
-        expires_at = now + timedelta(seconds=settings.lifetime_s)
-        composed = self._compose(mail, received.recipients, now)
-        messages = []
-        for number, (recipient, message) in enumerate(zip(received.recipients, composed, strict=True), start=1):
-            new = NewMessage(
-                id=message_id(received.id, number), message=message, recipient=recipient.address,
-                notify=recipient.notify, orcpt=recipient.orcpt, detail={"notes": list(message.notes)},
-                next_attempt_at=now, expires_at=expires_at, dedupe=_dedupe_keys(received, mail, message, now),
-            )  # fmt: skip
-            messages.append(new)
-        verdict_ends_at = now + timedelta(seconds=settings.verdict_wait_s + 5)
-        return NewMail(
-            id=received.id, received_at=now, sender=received.sender, client=received.client.address,
-            user=received.client.user, message_id=mail.message_id, subject=mail.subject, envid=received.envid,
-            ret=received.ret, reportable=self._is_reportable(received.sender, mail),
-            original=received.content[: settings.keep_original_bytes], size_bytes=len(received.content),
-            messages=tuple(messages), hold_reports_until=verdict_ends_at if settings.verdict else None,
-        )  # fmt: skip
 
     async def keep(self, new: NewMail, *, each: bool = False) -> Sequence[Reply]:
         """Commit *new*, then wait for its verdict where the configuration says so, and return the replies."""
@@ -134,6 +113,40 @@ class Reception:
         if verdicts is None or not self._takes_messages():
             return {}
         return await verdicts.wait(self._settings.verdict_wait_s)
+
+
+def prepare(
+    received: ReceivedMail,
+    mail: Mail,
+    composed: Sequence[Message],
+    *,
+    settings: Settings,
+    reportable: bool,
+    is_repeatable: bool = False,
+) -> NewMail:
+    """Return what is to be stored of *received*, which reads as *mail* and became *composed*; pure.
+
+    *is_repeatable*: the same again is meant (a person at the command line), so no duplicate is looked for.
+    """
+    now = received.received_at
+    expires_at = now + timedelta(seconds=settings.lifetime_s)
+    messages = tuple(
+        NewMessage(
+            id=message_id(received.id, number), message=message, recipient=recipient.address,
+            notify=recipient.notify, orcpt=recipient.orcpt, detail={"notes": list(message.notes)},
+            next_attempt_at=now, expires_at=expires_at,
+            dedupe=() if is_repeatable else _dedupe_keys(received, mail, message, now),
+        )
+        for number, (recipient, message) in enumerate(zip(received.recipients, composed, strict=True), start=1)
+    )  # fmt: skip
+    verdict_ends_at = now + timedelta(seconds=settings.verdict_wait_s + 5)
+    return NewMail(
+        id=received.id, received_at=now, sender=received.sender, client=received.client.address,
+        user=received.client.user, message_id=mail.message_id, subject=mail.subject, envid=received.envid,
+        ret=received.ret, reportable=reportable, original=received.content[: settings.keep_original_bytes],
+        size_bytes=len(received.content), messages=messages,
+        hold_reports_until=verdict_ends_at if settings.verdict else None,
+    )  # fmt: skip
 
 
 def _refused_alone(ids: Sequence[str], answers: Sequence[Reply]) -> list[str]:

@@ -64,6 +64,13 @@ class Board:
         """State of each gateway."""
         return self._states
 
+    def replace(self, carriers: Sequence[Carrier]) -> list[Carrier]:
+        """Exchange the gateways after a reload; return the old ones, whose requests in flight still end."""
+        old = list(self.carriers.values())
+        self.carriers = {carrier.name: carrier for carrier in carriers}
+        self._states = {name: self._states.get(name, GatewayState(name=name)) for name in self.carriers}
+        return old
+
     def open_carriers(self) -> list[Carrier]:
         """Return the gateways that take messages now, best first."""
         return [carrier for name, carrier in self.carriers.items() if not self._states[name].suspended]
@@ -79,6 +86,8 @@ class Board:
 
     async def suspend(self, name: str, trouble: Trouble) -> None:
         """Leave *name* alone until a probe finds it well."""
+        if name not in self.carriers:
+            return
         state = breaker.suspend(self._states[name], trouble, now=self._clock.now())
         if state is not self._states[name]:
             self._troubles[name] = trouble
@@ -98,7 +107,9 @@ class Board:
 
     async def transport(self, name: str, error: SmsError | None) -> None:
         """Count a request that got no usable answer (*error*), or one that got one (None)."""
-        carrier = self.carriers[name]
+        carrier = self.carriers.get(name)
+        if carrier is None:
+            return  # left the configuration while its request was under way
         carrier.failures = 0 if error is None else carrier.failures + 1
         if error is not None and carrier.failures >= breaker.TRANSPORT_FAILURES:
             carrier.failures = 0

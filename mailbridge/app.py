@@ -1,0 +1,319 @@
+"""The bridge: the only file that knows all parts. It builds them from the configuration and holds their lifetimes.
+
+    SMTP session -> parse -> route -> compose -> queue -> delivery -> gateway -> report
+
+Start: store, states left by the last run, loops, door. Stop is the reverse: close the door, let sessions finish,
+stop claiming, settle what is in flight, close the store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+from collections.abc import Callable, Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from mailbridge.clock import Clock, SystemClock
+from mailbridge.config.addresses import TcpAddress, parse_listen
+from mailbridge.config.model import Config
+from mailbridge.delivery.board import Board, Carrier
+from mailbridge.delivery.decide import Policy
+from mailbridge.delivery.dispatcher import Dispatcher
+from mailbridge.delivery.keeper import Keeper
+from mailbridge.delivery.questions import Prober, Questions, Receipts
+from mailbridge.delivery.receipts import Verdict
+from mailbridge.delivery.retry import Backoff
+from mailbridge.delivery.watch import Watch
+from mailbridge.gateway.smsc.client import SmscGateway
+from mailbridge.gateway.smsc.codes import meaning_of
+from mailbridge.intake.address import Addresses
+from mailbridge.intake.compose import Composer
+from mailbridge.intake.numbers import NumberPolicy
+from mailbridge.intake.parse import parse_mail
+from mailbridge.loops import Duty, Loop
+from mailbridge.model.ids import new_mail_id
+from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
+from mailbridge.model.outcome import Receipt
+from mailbridge.model.reply import Reply
+from mailbridge.operator import OperatorNotices
+from mailbridge.queue.contract import NewMail, Store
+from mailbridge.reception import Reception, Settings, prepare
+from mailbridge.report.dsn import ReportSettings
+from mailbridge.report.mailer import Mailer
+from mailbridge.report.policy import is_reportable
+from mailbridge.report.relay import Relay
+from mailbridge.report.reporter import Reporter
+from mailbridge.report.smarthost import parse_smarthost
+from mailbridge.smtp.contract import Doorman
+from mailbridge.smtp.server import Door
+from mailbridge.web import callback, health, metrics
+from mailbridge.web.health import Check
+from mailbridge.web.server import WebServer, create_app
+
+log = structlog.get_logger()
+
+#: sessions and requests get this long to finish when the bridge stops
+DRAIN_S = 10.0
+#: the sending loop turns at least once a second; silence this long is a fault
+_BEAT_LATE_S = 30.0
+
+Failpoint = Callable[[str], None]
+
+
+def no_failpoint(_name: str) -> None:
+    """Do nothing: only crash tests stop the program at named points."""
+
+
+def read_receipt(receipt: Receipt) -> Verdict:
+    """Read a receipt by SMSC's own tables."""
+    meaning = meaning_of(receipt.status, receipt.err)
+    return Verdict(state=meaning.state, enhanced=meaning.enhanced, code=meaning.code, text=meaning.words)
+
+
+def build_carriers(config: Config, clock: Clock) -> list[Carrier]:
+    """Return the configured gateways, in their order."""
+    backoff = Backoff(min_s=config.queue.retry_min, max_s=config.queue.retry_max)
+    return [
+        Carrier(
+            SmscGateway(name, settings, clock=clock),
+            policy=Policy(
+                backoff=backoff,
+                poll_s=settings.poll,
+                quarantine_s=settings.quarantine,
+                on_unknown=settings.on_unknown,
+            ),
+            read=read_receipt,
+            max_in_flight=settings.max_in_flight,
+        )
+        for name, settings in config.gateways.items()
+    ]
+
+
+def build_doorman(config: Config) -> Addresses:
+    """Return who decides about addresses, as *config* has it."""
+    return Addresses(domains=config.smtp.domains, numbers=NumberPolicy(config.numbers))
+
+
+def build_intake_settings(config: Config) -> Settings:
+    """Return what the reception needs of *config*."""
+    return Settings(
+        verdict=config.smtp.reply == "verdict",
+        verdict_wait_s=config.smtp.verdict_wait,
+        lifetime_s=config.queue.lifetime,
+        keep_original_bytes=config.queue.keep_original,
+    )
+
+
+def prepare_text(
+    config: Config, text: str, recipients: Sequence[Recipient], *, sender: str | None, client: Client, now: datetime
+) -> NewMail:
+    """Return what is to be stored for *text* sent without a mail, by a verb or the API. Raises Rejected."""
+    options = (("X-SMS-Text", text), *((("X-SMS-Sender", sender),) if sender is not None else ()))
+    mail = Mail(subject="", body=text, from_address="", from_name="", to="", message_id="", headers=options)
+    received = ReceivedMail(
+        id=new_mail_id(), sender="", recipients=tuple(recipients), content=b"", client=client, received_at=now
+    )
+    messages = Composer(config.message).compose_all(mail, recipients, now)
+    settings = build_intake_settings(config)
+    return prepare(received, mail, messages, settings=settings, reportable=False, is_repeatable=True)
+
+
+class _Front:
+    """What the door talks to: the reception and doorman of the configuration in force, exchanged by a reload."""
+
+    def __init__(self, reception: Reception, doorman: Doorman) -> None:
+        self.reception = reception
+        self.doorman = doorman
+
+    async def receive(self, mail: ReceivedMail, *, each: bool) -> Sequence[Reply]:
+        return await self.reception.receive(mail, each=each)
+
+    def sender(self, address: str, client: Client) -> str:
+        return self.doorman.sender(address, client)
+
+    def recipient(self, address: str, client: Client) -> Recipient:
+        return self.doorman.recipient(address, client)
+
+
+class Bridge:
+    """One running bridge on an open store."""
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        store: Store,
+        clock: Clock | None = None,
+        node: str | None = None,
+        failpoint: Failpoint = no_failpoint,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._clock = clock = clock or SystemClock()
+        self._node = node or socket.gethostname()
+        self._failpoint = failpoint
+        self._watch = Watch()
+        self._loops: dict[str, Loop] = {}
+        self._retired: list[Carrier] = []
+        report_settings = ReportSettings(hostname=config.smtp.hostname or self._node, from_address=config.bounce.from_)
+        self._notices = OperatorNotices(
+            store=store, clock=clock, settings=report_settings,
+            to=config.bounce.operator if config.bounce.smarthost else "", wake_mailer=self._ring("mailer"),
+        )  # fmt: skip
+        self.board = Board(
+            build_carriers(config, clock), store=store, clock=clock, announce=self._notices.gateway_changed
+        )
+        self.dispatcher = Dispatcher(
+            store=store, board=self.board, watch=self._watch, clock=clock, random=random.random, node=self._node,
+            failpoint=failpoint,
+        )  # fmt: skip
+        self._add_duties(report_settings)
+        self._front = _Front(self._build_reception(config), build_doorman(config))
+        self.door = self._build_door(config)
+        self.web = self._build_web()
+        self._tasks: list[asyncio.Task[None]] = []
+
+    # -- building
+    def _add_duties(self, report_settings: ReportSettings) -> None:
+        store, clock, config, wake = self._store, self._clock, self._config, self.dispatcher.wake
+        duties: dict[str, Duty] = {
+            "questions": Questions(store=store, board=self.board, clock=clock, wake=wake),
+            "prober": Prober(board=self.board, clock=clock, wake=wake),
+            "keeper": Keeper(
+                store=store, board=self.board, clock=clock, settings=config.queue, wake=wake,
+                alarm=self._notices.message_held,
+            ),
+            "reporter": Reporter(
+                store=store, clock=clock, settings=report_settings, by_mail=config.bounce.mode == "mail",
+                wake_mailer=self._ring("mailer"),
+            ),
+        }  # fmt: skip
+        if config.bounce.smarthost:
+            smarthost = parse_smarthost(config.bounce.smarthost)
+            duties["mailer"] = Mailer(
+                store=store, clock=clock, jitter=random.random, lifetime_s=config.bounce.lifetime,
+                open_relay=lambda: Relay(smarthost, hostname=report_settings.hostname),
+            )  # fmt: skip
+        self._loops.update({name: Loop(name, duty, clock=clock) for name, duty in duties.items()})
+
+    def _ring(self, name: str) -> Callable[[], None]:
+        def ring() -> None:
+            if (loop := self._loops.get(name)) is not None:
+                loop.ring()
+
+        return ring
+
+    def _build_reception(self, config: Config) -> Reception:
+        def reportable(sender: str, mail: Mail) -> bool:
+            return is_reportable(sender, mail, bounce_from=config.bounce.from_)
+
+        return Reception(
+            settings=build_intake_settings(config),
+            parse=parse_mail,
+            compose=Composer(config.message).compose_all,
+            is_reportable=reportable,
+            store=self._store,
+            watch=self._watch,
+            clock=self._clock,
+            wake=self.dispatcher.wake,
+            takes_messages=self.dispatcher.takes_messages,
+            failpoint=self._failpoint,
+        )
+
+    def _build_door(self, config: Config) -> Door:
+        return Door(config.smtp, reception=self._front, doorman=self._front, users=config.users, clock=self._clock)
+
+    def _build_web(self) -> WebServer | None:
+        if self._config.web.listen is None:
+            return None
+        pages = create_app()
+        health.add_routes(
+            pages,
+            (Check("queue", self._store.ping), Check("listeners", self._ask_door), Check("worker", self._ask_worker)),
+            lambda: {"gateways": {name: "suspended" if s.suspended else "up" for name, s in self.board.states.items()}},
+        )
+        metrics.add_routes(pages, store=self._store, board=self.board, dispatcher=self.dispatcher)
+        entrances = {
+            name: callback.Entrance(gateway=name, path=settings.callback_path, secret=settings.callback_secret)
+            for name, settings in self._config.gateways.items()
+            if settings.callback_path
+        }
+        receipts = Receipts(store=self._store, board=self.board, clock=self._clock)
+        callback.add_routes(pages, entrances, receipts)
+        address = parse_listen(self._config.web.listen)
+        assert isinstance(address, TcpAddress)  # the configuration's check takes no other
+        return WebServer(pages, address.host, address.port)
+
+    async def _ask_door(self) -> None:
+        if not self.door.addresses:
+            raise health.NotReady("no listener is open")
+
+    async def _ask_worker(self) -> None:
+        if self._clock.now() - self.dispatcher.beat_at > timedelta(seconds=_BEAT_LATE_S):
+            raise health.NotReady("the sending loop is late")
+
+    # -- lifetimes
+    async def start(self) -> None:
+        """Take over what the last run left, then open for business. Raises OSError (address in use), StoreError."""
+        recovered = await self._store.recover(node=self._node, now=self._clock.now())
+        if recovered:
+            log.warning("recovered", messages=recovered, now="unknown: their gateway is asked what became of them")
+        await self.board.load(probe_now=True)
+        if self.web is not None:
+            await self.web.start()
+        await self.door.start()
+        self._tasks.append(asyncio.create_task(self.dispatcher.run(), name="dispatcher"))
+        self._tasks += [asyncio.create_task(loop.run(), name=name) for name, loop in self._loops.items()]
+        log.info("ready", smtp=list(self.door.addresses), web=self.web.port if self.web else None)
+
+    async def stop(self, drain_s: float = DRAIN_S) -> None:
+        """Stop as designed, within about *drain_s* twice; what is still in flight then stays ``sending`` on disk."""
+        log.info("stopping", in_flight=self.dispatcher.in_flight)
+        await self.door.stop(drain_s)
+        await self.dispatcher.stop(drain_s)
+        for loop in self._loops.values():
+            loop.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks, timeout=drain_s)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._notices.aclose()
+        if self.web is not None:
+            await self.web.stop()
+        for carrier in (*self.board.carriers.values(), *self._retired):
+            await carrier.gateway.aclose()
+        log.info("stopped")
+
+    async def reload(self, config: Config) -> None:
+        """Put *config* in force; what cannot change while running is named in the log and stays as it was.
+
+        Raises: OSError when a new listener cannot be opened; then everything is as before.
+        """
+        front = _Front(self._build_reception(config), build_doorman(config))
+        if (config.smtp, config.users) != (self._config.smtp, self._config.users):
+            await self._move_door(config)
+        else:
+            self.door.reload_certificates()
+        self._front.reception, self._front.doorman = front.reception, front.doorman
+        if config.gateways != self._config.gateways:
+            self._retired += self.board.replace(build_carriers(config, self._clock))
+        await self.board.load(probe_now=True)
+        fixed = [name for name in ("queue", "bounce", "web") if getattr(config, name) != getattr(self._config, name)]
+        self._config = config
+        log.info("reloaded", needs_restart=fixed)
+        self.dispatcher.wake()
+        self._ring("prober")()
+
+    async def _move_door(self, config: Config) -> None:
+        old, new = self.door, self._build_door(config)
+        await old.stop(DRAIN_S)
+        try:
+            await new.start()
+        except (OSError, ValueError):
+            await old.start()
+            raise
+        self.door = new

@@ -1,0 +1,86 @@
+"""``check-config`` and ``config example|schema|show``: they read, and start nothing."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from mailbridge.cli.common import EXIT_USAGE, config_option, get_config, json_option, print_json
+from mailbridge.config.model import Config
+from mailbridge.errors import ConfigError
+
+
+@click.command("check-config")
+@config_option
+@json_option
+def check_config(config_path: str | None, *, as_json: bool) -> None:
+    """Read the configuration and report every problem at once, with file and line."""
+    try:
+        loaded = get_config(config_path)
+    except ConfigError as error:
+        if as_json:
+            fields = ("file", "line", "path", "problem", "instead")
+            problems = [{field: getattr(problem, field) for field in fields} for problem in error.problems]
+            print_json({"ok": False, "problems": problems})
+        else:
+            for problem in error.problems:
+                click.echo(str(problem))
+        sys.exit(EXIT_USAGE)
+    if as_json:
+        print_json({"ok": True, "problems": []})
+        return
+    click.echo("configuration OK")
+    for line in _summary(loaded):
+        click.echo(f"  {line}")
+
+
+def _summary(loaded: Config) -> list[str]:
+    listeners = ", ".join(
+        f"{listener.address} ({listener.protocol}, tls {listener.tls}, auth {listener.auth})"
+        for listener in loaded.smtp.listen
+    )
+    gateways = ", ".join(f"{name} ({gateway.type}, {gateway.url[0]})" for name, gateway in loaded.gateways.items())
+    return [
+        f"listens on:  {listeners}",
+        f"takes mail:  for {', '.join(loaded.smtp.domains)}; answers with the {loaded.smtp.reply} reply",
+        f"gateways:    {gateways or 'none'}",
+        f"queue:       {loaded.queue.url.partition(':')[0]}, messages live {loaded.queue.lifetime / 3600:g} h",
+        f"bounces:     {loaded.bounce.mode}",
+        f"web:         {loaded.web.listen or 'off'}",
+    ]
+
+
+@click.group()
+def config() -> None:
+    """Print the example, the JSON Schema or the effective configuration."""
+
+
+@config.command()
+def example() -> None:
+    """Print the commented example."""
+    from mailbridge.config.example import example as text
+
+    click.echo(text(), nl=False)
+
+
+@config.command()
+def schema() -> None:
+    """Print the JSON Schema of the configuration file."""
+    from mailbridge.config.schema import json_schema
+
+    print_json(json_schema())
+
+
+@config.command()
+@config_option
+@json_option
+def show(config_path: str | None, *, as_json: bool) -> None:
+    """Print the effective configuration, secrets as ***."""
+    from mailbridge.config.show import effective, effective_yaml
+
+    loaded = get_config(config_path)
+    if as_json:
+        print_json(effective(loaded))
+    else:
+        click.echo(effective_yaml(loaded), nl=False)

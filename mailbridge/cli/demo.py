@@ -1,0 +1,56 @@
+"""The ``demo``: bridge and simulator in one process, a temporary queue, one line to paste."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+from pydantic import SecretStr
+
+from mailbridge import log as logging_setup
+from mailbridge.cli.serve import listen_of, run_bridge
+from mailbridge.config.model import Config, Listener, MessageDefaults, Queue, SmscGateway, Smtp, Web
+from mailbridge.simulator.server import Simulator
+from mailbridge.simulator.settings import AccountSettings, SimulatorSettings
+
+
+async def run_demo(folder: Path, *, smtp: str, listen: str) -> int:
+    """Run until a signal; return the exit code."""
+    account = AccountSettings()
+    host, port = listen_of(listen)
+    simulator = Simulator(SimulatorSettings(accounts=(account,)), host=host, port=port)
+    try:
+        await simulator.start()
+    except OSError as error:
+        click.echo(f"mailbridge: cannot listen on {listen}: {error.strerror}; choose another with --listen", err=True)
+        return 1
+    config = Config(
+        smtp=Smtp(hostname="localhost", listen=[Listener(address=smtp)]),
+        message=MessageDefaults(),
+        gateways={
+            "simulator": SmscGateway(url=[simulator.url], login=account.login, password=SecretStr(account.password))
+        },
+        queue=Queue(url=f"sqlite:///{folder / 'queue.db'}"),
+        web=Web(listen=None),
+    )
+    logging_setup.configure(fmt="console" if sys.stdout.isatty() else "json")
+    try:
+        return await run_bridge(config, reload=None, on_ready=lambda: click.echo(greeting(smtp, simulator.url)))
+    finally:
+        await simulator.stop()
+
+
+def greeting(smtp: str, page: str) -> str:
+    """Return what a newcomer needs to see: two addresses and one line to paste."""
+    host, _, port = smtp.rpartition(":")
+    paste = (
+        f'python3 -c "import smtplib, time; s = smtplib.SMTP({host!r}, {port}); '
+        "s.sendmail('me@example.org', ['+79991234567@sms.local'], "
+        "'Subject: Hello from mailbridge\\n\\nIt works: ' + time.ctime()); print('sent')\""
+    )
+    return (
+        f"\n  SMTP       {smtp}   mail for <phone>@sms.local\n"
+        f"  Inbox      {page}/   every SMS the simulated gateway got\n"
+        f"\n  Send a first mail from another terminal:\n\n  {paste}\n\n  Ctrl-C stops it.\n"
+    )

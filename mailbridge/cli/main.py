@@ -1,0 +1,72 @@
+"""``mailbridge VERB``: the list of verbs; each one's module is imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+
+import click
+
+from mailbridge.cli.common import exit_for
+from mailbridge.errors import MailbridgeError
+
+#: verb -> (module, function, one line)
+VERBS: dict[str, tuple[str, str, str]] = {
+    "serve": ("serve", "serve", "Run the bridge in the foreground."),
+    "demo": ("serve", "demo", "Run the bridge with the built-in simulator and no configuration."),
+    "check-config": ("config", "check_config", "Read the configuration and report every problem at once."),
+    "config": ("config", "config", "Print the example, the JSON Schema or the effective configuration."),
+    "preview": ("preview", "preview", "Show what a mail would become; sends nothing."),
+    "send": ("send", "send", "Send a text through the queue, like a mail would."),
+    "sendmail": ("sendmail", "sendmail", "Drop-in for /usr/sbin/sendmail."),
+    "queue": ("queue", "queue", "The queue and its history."),
+    "gateways": ("gateways", "gateways", "State of each gateway; probe, suspend, resume."),
+    "balance": ("gateways", "balance", "Money left on each gateway's account."),
+    "status": ("gateways", "status", "What the gateway says of a message now."),
+    "simulator": ("simulator", "simulator", "The SMSC look-alike on its own."),
+    "hash-password": ("tools", "hash_password", "Print an argon2id hash for the configuration."),
+    "check": ("tools", "check", "Ask a running bridge whether it is well (Nagios plugin, HEALTHCHECK)."),
+    "version": ("tools", "version", "Print versions."),
+}
+
+
+class _Verbs(click.Group):
+    """Looks verbs up in ``VERBS`` without importing their modules."""
+
+    def list_commands(self, _ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, _ctx: click.Context, name: str) -> click.Command | None:
+        if name not in VERBS:
+            return None
+        module, function, _ = VERBS[name]
+        command: click.Command = getattr(importlib.import_module(f"mailbridge.cli.{module}"), function)
+        return command
+
+    def format_commands(self, _ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, line) for name, (_, _, line) in VERBS.items()])
+
+
+@click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """A local SMTP server that turns mail into SMS."""
+
+
+def main() -> None:
+    """Run the command line; every error of ours becomes words and an exit code, never a traceback."""
+    if os.path.basename(sys.argv[0]) == "sendmail":  # noqa: PTH119 - a name, not a path
+        from mailbridge.cli.sendmail import main as sendmail_main
+
+        sendmail_main()
+    try:
+        cli(prog_name="mailbridge")
+    except MailbridgeError as error:
+        exit_for(error)
+    except BrokenPipeError:
+        # `| head` went away: nothing to say, and nothing more to say it to
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(0)
+    except KeyboardInterrupt:
+        sys.exit(130)

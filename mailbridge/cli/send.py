@@ -1,0 +1,63 @@
+"""``send PHONE... TEXT``: puts messages into the queue like a mail would; the running bridge sends them."""
+
+from __future__ import annotations
+
+import sys
+from datetime import UTC, datetime
+
+import click
+
+from mailbridge.cli.common import (
+    EXIT_FAILED,
+    config_option,
+    fail,
+    get_config,
+    json_option,
+    opened_store,
+    print_json,
+    run,
+    who,
+)
+from mailbridge.errors import IntakeError
+
+
+@click.command()
+@click.argument("phones_and_text", nargs=-1, required=True, metavar="PHONE... TEXT")
+@click.option("--sender", default=None, help="Sender name instead of the configured one.")
+@config_option
+@json_option
+@run
+async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path: str | None, *, as_json: bool) -> None:
+    """Queue TEXT for each PHONE; TEXT `-` is read from stdin. The running bridge sends it."""
+    from mailbridge.admin import message_json
+    from mailbridge.app import build_doorman, prepare_text
+    from mailbridge.model.mail import Client
+
+    if len(phones_and_text) < 2:
+        fail("write mailbridge send PHONE... TEXT", 2)
+    *phones, text = phones_and_text
+    if text == "-":
+        text = sys.stdin.read()
+    config = get_config(config_path)
+    doorman = build_doorman(config)
+    domain = next((name for name, channel in config.smtp.domains.items() if channel == "sms"), "")
+    client = Client(address="local", user=who())
+    try:
+        recipients = [doorman.recipient(f"{_quoted(phone)}@{domain}", client) for phone in phones]
+        new = prepare_text(config, text, recipients, sender=sender, client=client, now=datetime.now(UTC))
+    except IntakeError as refusal:
+        fail(f"refused: {refusal.reply}", EXIT_FAILED)
+    async with opened_store(config) as store:
+        await store.put(new)
+        rows = await store.get_messages(new.id)
+    if as_json:
+        print_json([message_json(row) for row in rows])
+    else:
+        for row in rows:
+            click.echo(f"queued as {row.id}: {row.message.phone}, {row.parts} part(s)")
+
+
+def _quoted(phone: str) -> str:
+    """Write what a person types for a phone as a local part (RFC 5321 4.1.2)."""
+    bare = "".join(phone.split())
+    return bare if bare.replace("+", "").replace("-", "").replace(".", "").isalnum() else f'"{bare}"'
