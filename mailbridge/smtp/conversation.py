@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import math
 import re
 from typing import Any, ClassVar
 
@@ -64,7 +65,7 @@ class Conversation(SMTP):
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         self.site = site
         self.limits = site.limits
-        self._alarm_at = 0.0
+        self._alarm_at = math.inf
         #: loop time when patience ends; None while we are the ones who are slow
         self._patience_until: float | None = None
         self._inbox = bytearray()
@@ -134,7 +135,7 @@ class Conversation(SMTP):
     def _expect_within(self, limit_s: float) -> None:
         """Hang up unless something happens within *limit_s* seconds."""
         self._patience_until = self.loop.time() + limit_s
-        if self._timeout_handle is None or self._patience_until < self._alarm_at:
+        if self._patience_until < self._alarm_at:
             self._set_alarm(self._patience_until)
 
     def _set_alarm(self, at: float) -> None:
@@ -147,6 +148,7 @@ class Conversation(SMTP):
         if self._is_gone:
             return
         now = self.loop.time()
+        self._alarm_at = math.inf
         if self._patience_until is None:
             self._set_alarm(now + self._timeout_duration)
         elif now < self._patience_until:

@@ -63,6 +63,11 @@ class Door:
         """Connections open at this moment."""
         return len(self._roll)
 
+    @property
+    def buffered_bytes(self) -> int:
+        """Octets of mails coming in at this moment."""
+        return self._roll.buffered_bytes
+
     async def start(self) -> None:
         """Open every listener, or none. Raises: OSError (address, certificate), ValueError (address, network)."""
         # aiosmtpd logs commands, passwords and whole mails below WARNING

@@ -1,0 +1,349 @@
+"""Sessions that end badly: clients that go, stall or never read, receptions that fail, doors that close."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import smtplib
+import socket
+from pathlib import Path
+
+import pytest
+
+from mailbridge.errors import Rejected, StoreDamaged, StoreFull, TryLater
+from mailbridge.model import reply
+from tests.support.door import TestDoor, connect, hear, open_door, say, unix_listener, until
+
+MAIL = "Subject: x\r\n\r\ny\r\n."
+ENVELOPE = ("EHLO client", "MAIL FROM:<a@example.org>", "RCPT TO:<79991234567@sms.local>", "DATA")
+
+
+async def begin_mail(door: TestDoor) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """Connect and go as far as 354."""
+    reader, writer = await door.connect()
+    await hear(reader)
+    assert (await say(reader, writer, *ENVELOPE)).startswith("354")
+    return reader, writer
+
+
+def reset(writer: asyncio.StreamWriter) -> None:
+    """Close with an RST."""
+    sock = writer.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    writer.transport.abort()
+
+
+@pytest.mark.parametrize("how", ["reset", "close", "half-close", "quit pipelined"])
+async def test_a_client_that_drops_at_the_dot_does_not_cancel_the_reception(how: str) -> None:
+    """Once the end of the mail has come, it is taken whatever the client does."""
+    async with open_door() as door:
+        door.reception.gate.clear()
+        reader, writer = await begin_mail(door)
+        writer.write(MAIL.encode() + b"\r\n" + (b"QUIT\r\n" if how == "quit pipelined" else b""))
+        await until(lambda: door.reception.started == 1)
+        if how == "reset":
+            reset(writer)
+        elif how == "half-close":
+            writer.write_eof()
+        else:
+            writer.close()
+        if how == "reset":
+            await until(lambda: door.door.sessions_count == 0)
+        door.reception.gate.set()
+        await until(lambda: len(door.reception.mails) == 1)
+        if how == "half-close":
+            assert (await hear(reader)).startswith("250 2.0.0 Ok: queued as")
+        assert door.reception.cancelled == 0
+        writer.close()
+
+
+async def test_a_reset_before_the_dot_stores_nothing() -> None:
+    """A connection reset after CR LF dot leaves no mail."""
+    async with open_door() as door:
+        _, writer = await begin_mail(door)
+        writer.write(b"Subject: x\r\n\r\n.")
+        await writer.drain()
+        reset(writer)
+        await until(lambda: door.door.sessions_count == 0)
+        assert door.reception.started == 0
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [
+        (StoreFull(), "452 4.3.1"),
+        (StoreDamaged("secret path /var/lib"), "451 4.3.0"),
+        (OSError(5, "Input/output error: secret"), "451 4.3.0"),
+        (ValueError("secret"), "451 4.3.0"),
+        (Rejected(reply.UNUSABLE_MAIL), "554 5.6.0"),
+        (TryLater(reply.OVER_LIMIT), "450 4.7.1"),
+    ],
+    ids=lambda value: type(value).__name__ if isinstance(value, Exception) else value,
+)
+async def test_a_failing_reception_gets_fixed_words(failure: Exception, expected: str) -> None:
+    """What goes wrong behind the door is our trouble, never the mail's, and its text stays inside."""
+    async with open_door() as door:
+        door.reception.answer = failure
+        reader, writer = await begin_mail(door)
+        answer = await say(reader, writer, MAIL)
+        assert answer.startswith(expected)
+        assert "secret" not in answer
+        assert (await say(reader, writer, "NOOP")).startswith("250")
+        writer.close()
+
+
+async def test_lmtp_repeats_a_failure_for_each_recipient() -> None:
+    """A reception that fails is told to each LMTP recipient."""
+    async with open_door({"protocol": "lmtp"}) as door:
+        door.reception.answer = StoreFull()
+        reader, writer = await door.connect()
+        await hear(reader)
+        rcpt = "RCPT TO:<79991234567@sms.local>"
+        await say(reader, writer, "LHLO x", "MAIL FROM:<>", rcpt, rcpt, "DATA")
+        assert [await say(reader, writer, MAIL), await hear(reader)] == [str(reply.QUEUE_FULL)] * 2
+        writer.close()
+
+
+async def test_a_doorman_that_fails_is_local_trouble() -> None:
+    """An exception nobody foresaw is answered 451 and the session goes on."""
+
+    class Broken:
+        def sender(self, address: str, client: object) -> str:
+            raise RuntimeError("secret")
+
+        recipient = sender
+
+    async with open_door(doorman=Broken()) as door:
+        reader, writer = await door.connect()
+        await hear(reader)
+        assert await say(reader, writer, "EHLO x", "MAIL FROM:<a@b.c>") == str(reply.LOCAL_ERROR)
+        assert (await say(reader, writer, "NOOP")).startswith("250")
+        assert door.log.named("session_failed")
+        writer.close()
+
+
+async def test_an_idle_client_is_told_so_and_closed() -> None:
+    """Silence is answered 421 4.4.2."""
+    async with open_door(timeout=0.1) as door:
+        reader, writer = await door.connect()
+        await hear(reader)
+        assert await hear(reader) == str(reply.TIMED_OUT)
+        assert await reader.read() == b""
+        writer.close()
+
+
+async def test_a_stalled_mail_is_closed() -> None:
+    """Silence inside DATA is answered 421 4.4.2 and nothing is stored."""
+    async with open_door(timeout=0.1) as door:
+        reader, writer = await begin_mail(door)
+        writer.write(b"Subject: x\r\n")
+        assert await hear(reader) == str(reply.TIMED_OUT)
+        assert door.reception.started == 0
+        writer.close()
+
+
+async def test_a_dripping_mail_is_cut_at_its_deadline() -> None:
+    """Octets that trickle in keep the idle timer quiet, but not the deadline of the whole mail."""
+    async with open_door(timeout=5, data_timeout=0.2) as door:
+        reader, writer = await begin_mail(door)
+
+        async def drip() -> None:
+            while not writer.is_closing():
+                writer.write(b"a")
+                await asyncio.sleep(0.01)
+
+        dripping = asyncio.create_task(drip())
+        assert await hear(reader) == str(reply.TIMED_OUT)
+        writer.close()
+        await dripping
+        await until(lambda: door.door.sessions_count == 0)
+
+
+async def test_a_slow_reception_is_waited_for() -> None:
+    """The idle timer does not cut a client that waits for us."""
+    async with open_door(timeout=0.1) as door:
+        door.reception.gate.clear()
+        reader, writer = await begin_mail(door)
+        asyncio.get_running_loop().call_later(0.3, door.reception.gate.set)
+        assert (await say(reader, writer, MAIL)).startswith("250 2.0.0 Ok: queued as")
+        writer.close()
+
+
+async def test_a_client_that_never_reads_is_cut_off(tmp_path: Path) -> None:
+    """Replies nobody reads fill the buffers; the connection is aborted, not closed politely for ever."""
+    async with open_door(unix_listener(tmp_path), timeout=0.2) as door:
+        sock = socket.socket(socket.AF_UNIX)
+        sock.setblocking(False)
+        loop = asyncio.get_running_loop()
+        await loop.sock_connect(sock, door.address.removeprefix("unix:"))
+        flood = (
+            b"EHLO x\r\nMAIL FROM:<a@b.c>\r\n" + b"RCPT TO:<79991234567@sms.local>\r\n" * 100 + b"DATA\r\nx\r\n.\r\n"
+        )
+
+        async def push() -> None:
+            while True:
+                await loop.sock_sendall(sock, flood)
+
+        pushing = asyncio.create_task(push())
+        await until(lambda: door.door.sessions_count == 1)
+        await until(lambda: door.door.sessions_count == 0)
+        pushing.cancel()
+        with contextlib.suppress(asyncio.CancelledError, ConnectionError):
+            await pushing
+        sock.close()
+
+
+async def test_clients_of_other_networks_are_refused_at_once() -> None:
+    """A client outside ``allow`` is refused in the greeting, closed and logged."""
+    async with open_door({"allow": ["192.0.2.0/24"]}) as door:
+        reader, writer = await door.connect()
+        assert await hear(reader) == str(reply.CLIENT_NOT_ALLOWED)
+        assert await reader.read() == b""
+        assert door.log.named("rejected")[0]["client"] == "127.0.0.1"
+        writer.close()
+
+
+async def test_connections_over_the_limit_are_put_off() -> None:
+    """One more than ``max_connections`` is told to come later, and the others are unharmed."""
+    async with open_door(max_connections=2) as door:
+        kept = [await door.connect() for _ in range(2)]
+        for reader, _ in kept:
+            await hear(reader)
+        reader, writer = await door.connect()
+        assert await hear(reader) == str(reply.TOO_MANY_CONNECTIONS)
+        assert await reader.read() == b""
+        writer.close()
+        for reader, writer in kept:
+            assert (await say(reader, writer, "EHLO x")).startswith("250")
+            writer.close()
+
+
+async def test_stop_sends_idle_clients_away_and_finishes_mails() -> None:
+    """At the end the idle hear 421 4.3.2, and a mail that is coming in is answered first."""
+    async with open_door() as door:
+        idle_reader, idle_writer = await door.connect()
+        await hear(idle_reader)
+        reader, writer = await begin_mail(door)
+        address = door.address
+        stopping = asyncio.create_task(door.door.stop(5))
+        assert await hear(idle_reader) == str(reply.SHUTTING_DOWN)
+        with pytest.raises(OSError):
+            await connect(address)
+        assert (await say(reader, writer, MAIL)).startswith("250")
+        assert await hear(reader) == str(reply.SHUTTING_DOWN)
+        await stopping
+        assert door.door.sessions_count == 0
+        assert len(door.reception.mails) == 1
+        idle_writer.close()
+        writer.close()
+
+
+async def test_stop_waits_no_longer_than_it_may() -> None:
+    """A mail that does not end is given up with 421 at the limit."""
+    async with open_door() as door:
+        reader, writer = await begin_mail(door)
+        await door.door.stop(0.05)
+        assert await hear(reader) == str(reply.SHUTTING_DOWN)
+        assert door.door.sessions_count == 0
+        assert door.reception.started == 0
+        await door.door.stop(0.05)
+        writer.close()
+
+
+async def test_stop_never_cancels_a_reception() -> None:
+    """A mail being taken when the limit is reached is left to end by itself."""
+    async with open_door() as door:
+        door.reception.gate.clear()
+        _, writer = await begin_mail(door)
+        writer.write(MAIL.encode() + b"\r\n")
+        await until(lambda: door.reception.started == 1)
+        await door.door.stop(0.05)
+        assert door.reception.cancelled == 0
+        door.reception.gate.set()
+        await until(lambda: len(door.reception.mails) == 1)
+        writer.close()
+
+
+async def test_a_door_opens_whole_or_not_at_all() -> None:
+    """An address that cannot be bound closes the listeners that were opened before it."""
+    async with open_door() as taken:
+        with pytest.raises(OSError):
+            async with open_door({}, {"address": taken.address}):
+                pass
+
+
+async def test_a_unix_socket_is_for_its_group(tmp_path: Path) -> None:
+    """The socket has mode 0660, takes the place of a dead one, refuses that of a live one, and goes with the door."""
+    path = tmp_path / "smtp.sock"
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    async with open_door(unix_listener(tmp_path)) as door:
+        assert path.stat().st_mode & 0o777 == 0o660
+        with pytest.raises(OSError, match="another process"):
+            async with open_door(unix_listener(tmp_path)):
+                pass
+        reader, writer = await door.connect()
+        await hear(reader)
+        await say(reader, writer, *ENVELOPE, MAIL)
+        assert door.reception.mails[0].client.address == "unix"
+        writer.close()
+    assert not path.exists()
+
+
+async def test_ipv6() -> None:
+    """The door listens on IPv6 and names its address in brackets."""
+    async with open_door({"address": "[::1]:0"}) as door:
+        assert door.address.startswith("[::1]:")
+        reader, writer = await door.connect()
+        assert (await hear(reader)).startswith("220 sms.example.org ESMTP")
+        writer.close()
+
+
+async def test_smtplib_delivers() -> None:
+    """The standard library's client gets its mail in, and what the mail says of its client is right."""
+    async with open_door() as door:
+
+        def send() -> dict[str, tuple[int, bytes]]:
+            with smtplib.SMTP("127.0.0.1", door.port, local_hostname="me.example") as client:
+                return client.sendmail(
+                    "a@example.org", ["79991234567@sms.local", "root@sms.local"], "Subject: x\n\n.y\n"
+                )
+
+        refused = await asyncio.to_thread(send)
+        mail = door.reception.mails[0]
+        assert refused.keys() == {"root@sms.local"}
+        assert mail.content == b"Subject: x\r\n\r\n.y\r\n"
+        assert (mail.client.helo, mail.client.address, mail.client.listener) == (
+            "me.example",
+            "127.0.0.1",
+            "127.0.0.1:0",
+        )
+        assert mail.recipients[0].phone == "+79991234567"
+
+
+async def test_phones_are_masked_in_the_log() -> None:
+    """A refused recipient is logged with its stage and reply, its phone masked."""
+    async with open_door() as door:
+        reader, writer = await door.connect()
+        await hear(reader)
+        await say(reader, writer, "EHLO x", "MAIL FROM:<>", "RCPT TO:<79991234567@example.org>")
+        (event,) = door.log.named("rejected")
+        assert event["stage"] == "rcpt"
+        assert event["reply"].startswith("550 5.7.1")
+        assert "7999123" not in event["address"]
+        writer.close()
+
+
+async def test_memory_for_mails_is_bounded() -> None:
+    """Mails that together need too much memory are put off with 452, not refused."""
+    from mailbridge.smtp.site import Limits
+
+    async with open_door(limits=Limits(buffered_bytes=5000, linger_s=0.3)) as door:
+        reader, writer = await begin_mail(door)
+        writer.write(b"a" * 6000)
+        await until(lambda: door.door.buffered_bytes > 5000)
+        assert await say(reader, writer, "\r\n.") == str(reply.QUEUE_FULL)
+        assert (await say(reader, writer, *ENVELOPE[1:])).startswith("354")
+        assert (await say(reader, writer, MAIL)).startswith("250")
+        writer.close()
