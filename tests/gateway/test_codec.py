@@ -12,6 +12,9 @@ from hypothesis import strategies as st
 from mailbridge.gateway.contract import StatusQuery
 from mailbridge.gateway.smsc import codec
 from mailbridge.gateway.smsc.escape import escape_text, is_list_safe
+from mailbridge.model.message import Message
+from mailbridge.simulator.params import Params
+from mailbridge.simulator.submission import parse_submission
 from tests.support.sms import OTHER, PHONE, batch, message
 
 PREFIX = codec.credentials(login="acme", password="p&=w +é", apikey=None)
@@ -152,6 +155,34 @@ def test_texts_that_share_a_request_arrive_each_as_it_is(texts):
     out = form(codec.send_body(PREFIX, batch(*messages)))
     got = read_list(out["list"]) if "list" in out else [(p, out["mes"]) for p in out["phones"].split(",")]
     assert got == [(m.phone, m.text) for m in messages]
+
+
+def handset_texts(body: bytes) -> list[tuple[str, str, str]]:
+    """Read a body as the simulator does: (phone, kind, what the handset shows), in order."""
+    params = Params(values=form(body), charset="utf-8", fmt=3)
+    submission = parse_submission(params, now=1_700_000_000.0, zone_h=0, max_chars=10**6)
+    return [("+" + item.number.digits, item.text.kind, item.text.shown) for item in submission.items]
+
+
+@given(TEXTS.filter(bool))
+def test_a_handset_shows_any_text_whole(text):
+    """Nothing is read as a command; all but blanks and the kind of line ends arrives."""
+    ((phone, kind, shown),) = handset_texts(codec.send_body(PREFIX, batch(message(text))))
+    assert (phone, kind) == (PHONE, "sms")
+    assert shown.replace(" ", "") == escape_text(text).replace("\r\n", "\n").replace(" ", "")
+
+
+@given(st.lists(TEXTS, min_size=2, max_size=5))
+def test_handsets_show_what_a_shared_request_held(texts):
+    """Messages with equal keys: each text as it is, at its own phone."""
+    by_key: dict[object, list[Message]] = {}
+    for n, text in enumerate(filter(bool, texts)):
+        one = message(text, f"+7999123{n:04}")
+        by_key.setdefault(codec.batch_key(one), []).append(one)
+    for sharing in by_key.values():
+        if len(sharing) > 1 and is_list_safe(sharing[0].text):
+            got = handset_texts(codec.send_body(PREFIX, batch(*sharing)))
+            assert got == [(m.phone, "sms", m.text) for m in sharing]
 
 
 @given(TEXTS)
