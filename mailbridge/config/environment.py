@@ -26,12 +26,13 @@ _REFERENCE = re.compile(r"\$\$\{|\$\{([A-Za-z_][A-Za-z0-9_]*)(?:(:-)([^}]*))?\}|
 def interpolate(root: Node, environ: MappingABC[str, str], findings: Findings) -> Node:
     """Replace ``${NAME}`` and ``${NAME:-default}`` in every value; ``$${`` stands for ``${``.
 
-    The default serves where the variable is unset or empty, as in a shell.
+    The default serves where the variable is unset or empty, as in a shell. What an override put in (line 0) is
+    left alone.
     What comes in is text and is not read as YAML again.
     """
 
     def changed(path: Path, text: str, node: Node) -> Node:
-        if "${" not in text:
+        if "${" not in text or node.line == 0:
             return node
         new = _REFERENCE.sub(lambda match: _value_of(match, path, environ, findings), text)
         return replace(node, value=new, echo=False)
@@ -125,7 +126,6 @@ def apply_overrides(root: Node, environ: MappingABC[str, str], findings: Finding
             continue
         root = _forget_twin(root, path)
         root = put(root, path, new)
-        findings.broken.discard(path)
     return root
 
 

@@ -1,6 +1,6 @@
 """Finding and loading the configuration: files to a ``Config``, or to every problem at once.
 
-    files -> yaml -> merge -> ${NAME} -> MAILBRIDGE__… -> x_file -> model -> checks
+    files -> yaml -> merge -> MAILBRIDGE__… -> ${NAME} -> x_file -> model -> checks
 
 The only door of this room for the rest of the program. It must not start, connect or create anything.
 """
@@ -54,9 +54,8 @@ def load_config(path: Path | str, *, environ: Mapping[str, str], need_gateway: b
     if root is None:
         raise ConfigError(_sorted(problems, order))
     findings = Findings(root)
-    root = interpolate(root, environ, findings)
-    root = apply_overrides(root, environ, findings)
-    findings.root = root
+    findings.root = apply_overrides(root, environ, findings)
+    root = interpolate(findings.root, environ, findings)
     root = read_secret_files(root, findings)
     findings.root = _resolve_files(root)
     config = validate(findings)
