@@ -16,7 +16,7 @@ from collections.abc import Callable
 
 from anyascii import anyascii
 
-from mailbridge.intake.segments import is_gsm
+from mailbridge.intake.segments import GSM_CHARS, is_gsm
 
 #: typography -> what the GSM alphabet has for it; rows are grouped by kind
 TYPOGRAPHY = {
@@ -72,6 +72,9 @@ TRANSLIT_2 = {
 
 #: a code point's replacement is remembered, but a mail of a million different ones shall not fill the memory
 _MAX_REMEMBERED = 4096
+#: anything but GSM and plain Russian letters, which folding leaves alone
+_FOLDABLE = re.compile("[^А-Яа-я" + "".join(re.escape(char) for char in sorted(GSM_CHARS)) + "]")
+_MARKS = re.compile("[\u0300-\u036f]")
 _MARKS_AFTER_LATIN = re.compile("(?<=[A-Za-z])[\u0300-\u036f]+")
 #: a capital of several letters within a word of capitals
 _ALL_CAPITALS = re.compile("[ЖЧШЩЮЯ](?=[А-ЯЁ])|(?<=[А-ЯЁ])[ЖЧШЩЮЯ](?![а-яё])")
@@ -97,10 +100,11 @@ def fold(text: str) -> str:
 
     Idempotent. Cyrillic stays Cyrillic (but ``ё`` becomes ``е``), emoji stay emoji.
     """
-    while not is_gsm(text):
+    while _FOLDABLE.search(text):
         folded = _MARKS_AFTER_LATIN.sub("", unicodedata.normalize("NFC", text).translate(_FOLD))
-        if folded == text:
-            break
+        if folded == text or not _MARKS.search(folded):
+            return folded
+        # a replacement may have met the mark of the character after it
         text = folded
     return text
 

@@ -50,8 +50,9 @@ _ELLIPSIS = {Alphabet.GSM7: "...", Alphabet.UCS2: "…"}
 _WORD_CHARS = 20
 #: how far back a cut looks for the start of a composed character
 _CLUSTER_CHARS = 32
-_GSM_CHARS = frozenset(GSM_BASIC.replace("\x1b", "")) | frozenset(GSM_EXTENSION.values())
-_NOT_GSM = re.compile("[^" + "".join(re.escape(c) for c in sorted(_GSM_CHARS)) + "]")
+#: every character that can travel in seven bits
+GSM_CHARS = frozenset(GSM_BASIC.replace("\x1b", "")) | frozenset(GSM_EXTENSION.values())
+_NOT_GSM = re.compile("[^" + "".join(re.escape(c) for c in sorted(GSM_CHARS)) + "]")
 _TWO_SEPTETS = re.compile("[" + "".join(re.escape(c) for c in GSM_EXTENSION.values()) + "]")
 _TWO_UNITS = re.compile("[\U00010000-\U0010ffff]")
 _WIDE = {Alphabet.GSM7: _TWO_SEPTETS, Alphabet.UCS2: _TWO_UNITS}

@@ -30,10 +30,12 @@ CLIENT = Client(address="127.0.0.1")
 
 
 def recipient(address):
+    """Understand *address* at a door with two domains and two aliases."""
     return parse_recipient(address, domains=DOMAINS, numbers=NUMBERS, aliases=ALIASES)
 
 
 def refusal(parse, *args, **kwargs):
+    """Return the reply with which *parse* refuses."""
     with pytest.raises(Rejected) as caught:
         parse(*args, **kwargs)
     return caught.value.reply

@@ -15,10 +15,12 @@ RUSSIA = NumberPolicy(Numbers())
 
 
 def policy(region="RU", allow=None):
+    """Return a policy of that configuration."""
     return NumberPolicy(Numbers(region=region, allow=allow))
 
 
 def refusal(numbers, text):
+    """Return the reply with which *text* is refused."""
     with pytest.raises(Rejected) as caught:
         numbers.read(text)
     return caught.value.reply
