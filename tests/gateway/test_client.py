@@ -245,6 +245,17 @@ async def test_after_a_byte_left_no_other_host_is_asked(script):
         assert (len(first.requests), second.connections) == (1, 0)
 
 
+async def test_a_host_that_only_fails_gives_way_to_the_next():
+    """After five requests in vain the sixth begins with the next host; none of the five is repeated there."""
+    bad = fake.answer("<html>", status="502 Bad Gateway")
+    async with fake.fake_gateway(bad) as first, fake.fake_gateway(fake.answer(OK)) as second:
+        gateway = SmscGateway("main", settings(first.url, second.url))
+        outcomes = [(await gateway.send(batch()))[0] for _ in range(7)]
+        await gateway.aclose()
+        assert (len(first.requests), len(second.requests)) == (5, 2)
+    assert [type(outcome) for outcome in outcomes] == [Unknown] * 5 + [Accepted] * 2
+
+
 async def test_all_hosts_dead_is_one_deferral(dead_url):
     """Each host is tried once."""
     assert isinstance(await send(dead_url, dead_url), Deferred)

@@ -25,6 +25,8 @@ from mailbridge.model.outcome import Balance, Deferred, ErrorClass, Outcome, Sms
 
 #: with 15 requests at once under one login the gateway refuses all of them (smsc-api.md 1.7)
 MAX_REQUESTS = 14
+#: a host that is reached but answers nothing usable so often in a row gives way, for later requests, to the next one
+_MAX_FAILURES = 5
 #: nobody is asked to be silent for longer by a Retry-After
 _MAX_RETRY_AFTER_S = 3600.0
 
@@ -56,8 +58,10 @@ class SmscGateway:
         )
         #: shared by all methods; the delivery's own limit is lower and adaptive
         self._slots = asyncio.Semaphore(MAX_REQUESTS)
-        #: index of the host that worked last
+        #: index of the host that is asked first
         self._host = 0
+        #: requests in a row that reached a host and got no usable answer
+        self._failures = 0
 
     def __repr__(self) -> str:
         return f"SmscGateway({self.name!r})"
@@ -114,7 +118,7 @@ class SmscGateway:
         return trouble.error if trouble else self._parse(answer)
 
     async def _post(self, script: str, body: bytes) -> HttpAnswer:
-        """POST to the host that worked last, and on to the next ones as long as no byte left.
+        """POST to the first host, and on to the next ones as long as no byte left.
 
         Raises: NotSent when no host was reached; OutcomeUnknown as the transport.
         """
@@ -127,10 +131,21 @@ class SmscGateway:
                 except NotSent:
                     if step + 1 == count:
                         raise
+                except OutcomeUnknown:
+                    self._note_host(index, well=False)
+                    raise
                 else:
-                    self._host = index
+                    self._note_host(index, well=answer.status < 500)
                     return answer
         raise NotSent("no host is configured")
+
+    def _note_host(self, index: int, *, well: bool) -> None:
+        """Begin with host *index* from now on, or with the one after it when it was reached in vain too often."""
+        self._failures = 0 if well else self._failures + 1
+        self._host = index
+        if self._failures >= _MAX_FAILURES:
+            self._failures = 0
+            self._host = (index + 1) % len(self._urls)
 
     def _parse(self, answer: HttpAnswer) -> verdict.Parsed:
         """Parse *answer*; a gateway that repeats our secrets in its words must not spread them."""
