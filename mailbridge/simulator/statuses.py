@@ -78,7 +78,7 @@ def status_fields(message: Stored, now: float, *, level: int) -> dict[str, Any]:
             }
         fields |= {
             "cost": money(message.cost),
-            "sender_id": message.sender,
+            "sender_id": "HLR" if message.kind == "hlr" else message.sender,
             "status_name": NAMES.get(step.status, ""),
             "message": message.text,
             "comment": message.comment,
@@ -101,14 +101,11 @@ _CSV_TAIL = ("cost", "sender_id", "status_name", "message")
 
 
 def csv_row(fields: dict[str, Any], *, level: int) -> list[object]:
-    """Return the fields in fmt 1's order (smsc-api.md section 4.3); the text of an HLR is the word HLR."""
+    """Return the fields in fmt 1's order (smsc-api.md section 4.3); what an HLR's sender is called tells it apart."""
     names = [*_CSV_HEAD, *(name for name in _CSV_HLR if name in fields)]
     if level:
         names += ["send_timestamp", "phone", *(_CSV_PLACE if level == 2 else ()), *_CSV_TAIL]
-    row = [fields.get(name, "") for name in names]
-    if level and "imsi" in fields:
-        row[-1] = "HLR"
-    return row
+    return [fields.get(name, "") for name in names]
 
 
 def address_fields(phone: str, message_id: str) -> dict[str, Any]:
