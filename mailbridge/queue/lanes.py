@@ -33,21 +33,27 @@ class Lane:
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
         self._conn: Connection | None = None
+        self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"queue-{name}")
 
     async def run(self, work: Callable[[Connection], T]) -> T:
         """Run *work* in a transaction of its own. Raises: StoreError."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._transact, work)
+        return await self._hop(self._transact, work)
 
     async def run_outside(self, work: Callable[[Connection], T]) -> T:
         """Run *work* on the connection without a transaction. Raises: StoreError."""
-        return await asyncio.get_running_loop().run_in_executor(self._thread, self._work, work)
+        return await self._hop(self._work, work)
 
     async def close(self) -> None:
-        """Finish what is under way and close the connection."""
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._thread, self._disconnect)
+        """Finish what is under way and close the connection; every later call is refused."""
+        self._closed = True
+        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
         self._thread.shutdown(wait=False)
+
+    async def _hop(self, step: Callable[[Callable[[Connection], T]], T], work: Callable[[Connection], T]) -> T:
+        if self._closed:
+            raise StoreError("the queue was closed")
+        return await asyncio.get_running_loop().run_in_executor(self._thread, step, work)
 
     # -- in the thread
     def _transact(self, work: Callable[[Connection], T]) -> T:

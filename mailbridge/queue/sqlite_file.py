@@ -9,6 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
+import tempfile
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -84,7 +85,8 @@ class SqliteFile:
             self._check_inside()
         except FOREIGN as exc:
             error = translate(exc)
-            raise type(error)(f"{self.path}: {error}") from exc
+            advice = f": {_ADVICE}" if isinstance(error, StoreDamaged) else ""
+            raise type(error)(f"{self.path}: {error}{advice}") from exc
 
     def release(self) -> None:
         """Let another daemon have the file."""
@@ -106,9 +108,9 @@ class SqliteFile:
         log = self.path.with_name(self.path.name + "-wal")
         if log.exists() and log.stat().st_size:
             raise StoreDamaged(f"the queue {self.path} is gone but its log {log} is there: {_ADVICE}")
-        new = self.path.with_name(f".{self.path.name}.{os.getpid()}.new")
-        new.unlink(missing_ok=True)
-        os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+        fd, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")  # readable by us alone
+        os.close(fd)
+        new = Path(name)
         try:
             _fill(new)
             _put_in_place(new, self.path)

@@ -30,9 +30,11 @@ metadata = MetaData()
 #: SQLite numbers rows by itself only where the type is its own INTEGER
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 
-#: literal, so that the planner can match the partial indexes below; ``sending`` is in so that a claim leaves them alone
-OPEN_STATES = text("state IN ('queued', 'sending', 'unknown')")
-WARNABLE = text("warnable = 1 AND state IN ('queued', 'sending', 'unknown')")
+#: queued, sending, unknown. Literal, so that the planner can match the partial indexes below; as NOT IN, so that it
+#: does not take ``messages_due`` instead; with ``sending``, so that a claim leaves those indexes alone
+_OPEN = "state NOT IN ('sent', 'delivered', 'undelivered', 'expired', 'failed', 'cancelled', 'held', 'suppressed')"
+OPEN_STATES = text(_OPEN)
+WARNABLE = text(f"warnable = 1 AND {_OPEN}")
 UNREPORTED = text("done_at IS NULL")
 
 mails = Table(

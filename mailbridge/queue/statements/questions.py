@@ -22,7 +22,6 @@ from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import OPEN_STATES, WARNABLE, attempts, history, mails, messages
 
 _m = messages.c
-_WAITING = (State.QUEUED.value, State.UNKNOWN.value)
 
 
 class fold(GenericFunction[str]):  # noqa: N801 - the name of the SQL function
@@ -124,7 +123,7 @@ due_in_state = (
 )
 expired_rows = (
     select(messages)
-    .where(OPEN_STATES, _m.state.in_(_WAITING), _m.expires_at <= bindparam("now"))
+    .where(OPEN_STATES, _m.state != State.SENDING.value, _m.expires_at <= bindparam("now"))
     .order_by(_m.expires_at, _m.id)
     .limit(bindparam("count"))
 )
@@ -132,7 +131,7 @@ warnable_rows = (
     select(messages)
     .where(
         WARNABLE,
-        _m.state.in_(_WAITING),
+        _m.state != State.SENDING.value,
         _m.created_at < bindparam("before"),
     )
     .order_by(_m.created_at, _m.id)

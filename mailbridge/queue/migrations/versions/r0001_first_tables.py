@@ -13,6 +13,7 @@ _HISTORY_IS_APPEND_ONLY = (
     "CREATE TRIGGER history_append_only BEFORE UPDATE ON history "
     "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
 )
+_OPEN = "state NOT IN ('sent', 'delivered', 'undelivered', 'expired', 'failed', 'cancelled', 'held', 'suppressed')"
 
 
 def upgrade() -> None:
@@ -161,8 +162,8 @@ def _messages() -> None:
         "messages",
         ["expires_at", "id"],
         unique=False,
-        sqlite_where=sa.text("state IN ('queued', 'sending', 'unknown')"),
-        postgresql_where=sa.text("state IN ('queued', 'sending', 'unknown')"),
+        sqlite_where=sa.text(_OPEN),
+        postgresql_where=sa.text(_OPEN),
     )
     op.create_index("messages_mail", "messages", ["mail_id", "number"], unique=False)
     op.create_index("messages_newest", "messages", ["created_at", "id"], unique=False)
@@ -172,8 +173,8 @@ def _messages() -> None:
         "messages",
         ["created_at", "id"],
         unique=False,
-        sqlite_where=sa.text("warnable = 1 AND state IN ('queued', 'sending', 'unknown')"),
-        postgresql_where=sa.text("warnable = 1 AND state IN ('queued', 'sending', 'unknown')"),
+        sqlite_where=sa.text(f"warnable = 1 AND {_OPEN}"),
+        postgresql_where=sa.text(f"warnable = 1 AND {_OPEN}"),
     )
 
 

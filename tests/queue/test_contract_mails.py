@@ -1,0 +1,198 @@
+"""Contract of every store: keeping mails, finding duplicates, questions about them."""
+
+from datetime import timedelta
+
+import pytest
+
+from mailbridge.errors import StoreError
+from mailbridge.model.message import Alphabet
+from mailbridge.model.state import State
+from mailbridge.queue.contract import DedupeKey, Filter
+from tests.support.queue import DAY, NOW, SECOND, change, claim, new_mail, new_message, one
+
+
+class TestPut:
+    async def test_a_mail_reads_back_as_it_was_put(self, store):
+        mail = new_mail("M1", user="zabbix", envid="e+1", ret="HDRS", original=b"\0\xff\r\n")
+        result = await store.put(mail)
+        stored = await store.get_mail("M1")
+        assert result.duplicates == {}
+        for name in (
+            "id",
+            "received_at",
+            "sender",
+            "client",
+            "user",
+            "message_id",
+            "subject",
+            "envid",
+            "ret",
+            "original",
+        ):
+            assert getattr(stored, name) == getattr(mail, name)
+        assert stored.reportable is True
+
+    async def test_a_message_reads_back_as_it_was_put(self, store):
+        """Every field of the SMS survives, whatever script it is in."""
+        sms = {
+            "sender": "ТЕСТ", "translit": 2, "alphabet": Alphabet.UCS2, "parts": 3, "flash": True, "time": "+5",
+            "valid": "02:00", "wanted_id": "77", "rule": "night", "profile": "nagios", "notes": ("long", "ё"),
+        }  # fmt: skip
+        new = new_message(
+            "M1.1", text="Привет 😀\0\n", sms=sms, notify=frozenset({"FAILURE", "DELAY"}), orcpt="rfc822;a@b"
+        )
+        await store.put(new_mail("M1", new))
+        row = await one(store, "M1.1")
+        assert row.message == new.message
+        assert (row.mail_id, row.recipient, row.notify, row.orcpt) == ("M1", new.recipient, new.notify, new.orcpt)
+        assert (row.state, row.attempts, row.asked, row.parts) == (State.QUEUED, 0, 0, 3)
+        assert (row.created_at, row.next_attempt_at, row.expires_at) == (NOW, NOW, NOW + DAY)
+        assert (row.gateway, row.gateway_id, row.attempted_at, row.unknown_since, row.error, row.price) == (None,) * 6
+
+    async def test_no_notify_and_an_empty_one_stay_apart(self, store):
+        await store.put(new_mail("M1", new_message("M1.1", notify=None), new_message("M1.2", notify=frozenset())))
+        assert [row.notify for row in await store.get_messages("M1")] == [None, frozenset()]
+
+    async def test_messages_of_a_mail_keep_their_order(self, store):
+        """The tenth comes after the second, not before it."""
+        await store.put(new_mail("M1", *(new_message(f"M1.{n}", phone=f"+7999000{n:04}") for n in range(1, 13))))
+        assert [row.id for row in await store.get_messages("M1")] == [f"M1.{n}" for n in range(1, 13)]
+
+    async def test_the_history_begins_with_the_state_and_its_reason(self, store):
+        held = new_message("M1.1", state=State.HELD, detail={"rule": "night", "line": 12})
+        await store.put(new_mail("M1", held))
+        (entry,) = await store.history("M1.1")
+        assert (entry.at, entry.event, entry.state, entry.detail) == (NOW, "held", State.HELD, held.detail)
+
+    async def test_a_mail_id_is_used_once(self, store):
+        await store.put(new_mail("M1"))
+        with pytest.raises(StoreError):
+            await store.put(new_mail("M1"))
+        assert len(await store.get_messages("M1")) == 1
+
+    async def test_what_nobody_put_is_not_there(self, store):
+        assert await store.get_mail("M9") is None
+        assert await store.get_messages("M9") == []
+        assert await store.get_messages("M9.1") == []
+        assert await store.history("M9.1") == []
+
+
+class TestDuplicates:
+    async def test_a_repeated_mail_is_not_stored(self, store):
+        await store.put(new_mail("M1", new_message("M1.1", key="k")))
+        result = await store.put(new_mail("M2", new_message("M2.1", key="k")))
+        assert result.duplicates == {"M2.1": "M1.1"}
+        assert await store.get_mail("M2") is None
+
+    async def test_a_partly_repeated_mail_keeps_its_duplicates_suppressed(self, store):
+        await store.put(new_mail("M1", new_message("M1.1", key="k1")))
+        result = await store.put(new_mail("M2", new_message("M2.1", key="k1"), new_message("M2.2", key="k2")))
+        assert result.duplicates == {"M2.1": "M1.1"}
+        assert [row.state for row in await store.get_messages("M2")] == [State.SUPPRESSED, State.QUEUED]
+        (entry,) = await store.history("M2.1")
+        assert entry.detail == {"duplicate_of": "M1.1"}
+
+    async def test_a_number_given_twice_in_one_mail_gets_one_message(self, store):
+        result = await store.put(new_mail("M1", new_message("M1.1", key="k"), new_message("M1.2", key="k")))
+        assert result.duplicates == {"M1.2": "M1.1"}
+        assert [row.state for row in await store.get_messages("M1")] == [State.QUEUED, State.SUPPRESSED]
+
+    async def test_any_shared_key_makes_a_duplicate(self, store):
+        keys = tuple(DedupeKey(key=k, until=NOW + DAY) for k in ("a", "b"))
+        await store.put(new_mail("M1", new_message("M1.1", dedupe=keys)))
+        assert (await store.put(new_mail("M2", new_message("M2.1", key="b")))).duplicates == {"M2.1": "M1.1"}
+
+    async def test_a_key_ends_with_its_time(self, store):
+        """At *until* the key is free again, and belongs to the newer message."""
+        await store.put(new_mail("M1", new_message("M1.1", key="k")))
+        later = new_message("M2.1", dedupe=(DedupeKey(key="k", until=NOW + 2 * DAY),))
+        assert not (await store.put(new_mail("M2", later, received_at=NOW + DAY))).duplicates
+        third = new_mail("M3", new_message("M3.1", key="k"), received_at=NOW + DAY)
+        assert (await store.put(third)).duplicates == {"M3.1": "M2.1"}
+
+    @pytest.mark.parametrize("end", [State.FAILED, State.EXPIRED, State.CANCELLED])
+    async def test_a_message_that_will_not_arrive_frees_its_keys(self, store, end):
+        await store.put(new_mail("M1", new_message("M1.1", key="k")))
+        assert await store.apply([change("M1.1", State.QUEUED, end)]) == [True]
+        assert not (await store.put(new_mail("M2", new_message("M2.1", key="k")))).duplicates
+
+    async def test_a_message_on_its_way_keeps_its_keys(self, store):
+        await store.put(new_mail("M1", new_message("M1.1", key="k")))
+        await claim(store)
+        await store.apply([change("M1.1", State.SENDING, State.SENT)])
+        assert (await store.put(new_mail("M2", new_message("M2.1", key="k")))).duplicates == {"M2.1": "M1.1"}
+
+
+class TestFind:
+    @pytest.fixture(autouse=True)
+    async def mails(self, store):
+        for n, (sender, subject, text) in enumerate(
+            [("a@x.org", "Disk full", "один"), ("b@x.org", "Привет", "два_50%"), ("c@y.org", "Third", "ТРИ 50_")]
+        ):
+            new = new_message(f"M{n}.1", phone=f"+7999000000{n}", text=text)
+            await store.put(new_mail(f"M{n}", new, sender=sender, subject=subject, received_at=NOW + n * SECOND))
+
+    @pytest.mark.parametrize(
+        ("wanted", "ids"),
+        [
+            ({}, "2 1 0"),
+            ({"limit": 2}, "2 1"),
+            ({"after_id": "M1.1"}, "0"),
+            ({"after_id": "gone"}, ""),
+            ({"phone": "+79990000001"}, "1"),
+            ({"sender": "*@x.org"}, "1 0"),
+            ({"sender": "?@X.org"}, "1 0"),
+            ({"sender": "_@x.org"}, ""),
+            ({"since": NOW + SECOND}, "2 1"),
+            ({"until": NOW + SECOND}, "0"),
+            ({"text": "три"}, "2"),
+            ({"text": "ПРИВЕТ"}, "1"),
+            ({"text": "50%"}, "1"),
+            ({"text": "50_"}, "2"),
+            ({"states": frozenset({State.SENT})}, ""),
+            ({"states": frozenset({State.QUEUED, State.SENT}), "since": NOW + 2 * SECOND}, "2"),
+        ],
+    )
+    async def test_a_filter_lists_newest_first(self, store, wanted, ids):
+        assert [row.id for row in await store.find(Filter(**wanted))] == [f"M{n}.1" for n in ids.split()]
+
+    async def test_pages_follow_each_other_within_one_moment(self, store):
+        """Messages created at the same time are neither repeated nor left out between pages."""
+        at = NOW + timedelta(hours=1)
+        await store.put(new_mail("P", *(new_message(f"P.{n}", phone=f"+7999{n:07}") for n in range(5)), received_at=at))
+        seen, last = [], None
+        while page := await store.find(Filter(since=at, limit=2, after_id=last)):
+            seen += [row.id for row in page]
+            last = seen[-1]
+        assert seen == ["P.4", "P.3", "P.2", "P.1", "P.0"]
+
+    async def test_states_are_counted(self, store):
+        await claim(store, limit=1)
+        assert await store.count_states() == {State.QUEUED: 2, State.SENDING: 1}
+
+
+class TestPrune:
+    async def finish(self, store, mail_id):
+        for row in await store.get_messages(mail_id):
+            await store.apply([change(row.id, row.state, State.CANCELLED)])
+
+    async def test_only_old_mails_that_are_done_with_go(self, store):
+        await store.put(new_mail("OLD", new_message("OLD.1", key="k")))
+        await store.put(new_mail("OPEN"))
+        await store.put(new_mail("NEW", received_at=NOW + DAY))
+        await self.finish(store, "OLD")
+        await self.finish(store, "NEW")
+        assert await store.prune(before=NOW + DAY, limit=10) == 1
+        assert await store.get_mail("OLD") is None
+        assert await store.get_messages("OLD") == []
+        assert await store.history("OLD.1") == []
+        assert await store.get_mail("OPEN") is not None
+        assert await store.get_mail("NEW") is not None
+
+    async def test_the_limit_holds_and_the_oldest_go_first(self, store):
+        for n in range(3):
+            await store.put(new_mail(f"M{n}", received_at=NOW + n * SECOND))
+            await self.finish(store, f"M{n}")
+        assert await store.prune(before=NOW + DAY, limit=2) == 2
+        assert await store.get_mail("M2") is not None
+        assert await store.prune(before=NOW + DAY, limit=2) == 1
