@@ -236,14 +236,14 @@ class Conversation(SMTP):
     async def _handle_client(self) -> None:
         try:
             await self._converse()
-        except TLSSetupException as error:
-            # no connection_lost comes from a handshake that failed
-            self.abort()
-            self.connection_lost(error)
-        except ConnectionError:
+        except (ConnectionError, TLSSetupException):
             pass
         finally:
-            if self.transport is not None:
+            if self._tls_protocol is not None and self.session.ssl is None:
+                # no connection_lost comes from a handshake that was not finished
+                self.abort()
+                self.connection_lost(None)
+            elif self.transport is not None:
                 self.transport.close()
                 self._has_hung_up = True
                 self._expect_within(self.limits.linger_s)
