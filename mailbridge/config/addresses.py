@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -42,20 +42,6 @@ class UnixAddress:
 
 
 ListenAddress = TcpAddress | UnixAddress
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Smarthost:
-    """The mail server that takes our bounces."""
-
-    host: str
-    port: int
-    #: TLS from the first byte (``smtps://``)
-    implicit_tls: bool
-    #: refuse to go on without STARTTLS
-    starttls_required: bool
-    user: str | None = None
-    password: str | None = field(default=None, repr=False)
 
 
 def parse_listen(text: str) -> ListenAddress:
@@ -100,8 +86,8 @@ def parse_port(text: str) -> int:
     return int(text)
 
 
-def parse_smarthost(url: str) -> Smarthost:
-    """Read ``smtp[s]://[user:password@]host[:port][?starttls=required]``.
+def check_smarthost(url: str) -> None:
+    """Check ``smtp[s]://[user:password@]host[:port][?starttls=off|auto|required]``, which the mailer reads.
 
     Raises: ValueError with "what is wrong; what to write instead", never with a part of *url*.
     """
@@ -110,28 +96,27 @@ def parse_smarthost(url: str) -> Smarthost:
         port = parts.port
     except ValueError:
         raise ValueError("not a URL; write smtp://mail.example.org:25") from None
-    if parts.scheme not in ("smtp", "smtps"):
+    if parts.scheme not in ("smtp", "smtps") or not url.isprintable() or " " in url:
         raise ValueError("not an smtp:// or smtps:// URL; write smtp://mail.example.org:25")
-    if not parts.hostname or not (is_hostname(parts.hostname) or _is_ip(parts.hostname, version=6)):
-        raise ValueError("no usable host in it; write smtp://mail.example.org:25")
+    host = parts.hostname or ""
+    if not (is_hostname(host) or _is_ip(host, version=6)) or port == 0:
+        raise ValueError("no usable host and port in it; write smtp://mail.example.org:25")
     if parts.path not in ("", "/") or parts.fragment:
-        raise ValueError("something follows the host; write # and / of a password as %23 and %2F")
-    query = dict(parse_qsl(parts.query, keep_blank_values=True))
-    if query not in ({}, {"starttls": "required"}):
-        raise ValueError("an unknown option after the ?; the one there is is ?starttls=required")
-    if (parts.username is None) != (parts.password is None):
-        raise ValueError("a user without a password; write smtp://user:password@mail.example.org")
-    implicit = parts.scheme == "smtps"
-    if implicit and query:
-        raise ValueError("smtps:// is TLS already; drop ?starttls=required, or write smtp://")
-    return Smarthost(
-        host=parts.hostname,
-        port=port if port is not None else 465 if implicit else 25,
-        implicit_tls=implicit,
-        starttls_required=bool(query),
-        user=None if parts.username is None else unquote(parts.username),
-        password=None if parts.password is None else unquote(parts.password),
-    )
+        raise ValueError("something follows the host; write #, ? and / of a password as %23, %3F and %2F")
+    if bool(parts.username) != bool(parts.password):
+        raise ValueError("a user without a password, or the reverse; write smtp://user:password@mail.example.org")
+    _check_starttls(parts, is_protected=not parts.username or is_loopback_host(host))
+
+
+def _check_starttls(parts: SplitResult, *, is_protected: bool) -> None:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    word = options.pop("starttls", None)
+    if options or word not in (None, "off", "auto", "required"):
+        raise ValueError("an unknown option after the ?; write ?starttls=required, ?starttls=auto or ?starttls=off")
+    if word is not None and parts.scheme == "smtps":
+        raise ValueError("smtps:// is TLS already; drop ?starttls=, or write smtp://")
+    if word in ("off", "auto") and not is_protected:
+        raise ValueError("the password would travel readable by all; write ?starttls=required, or smtps://")
 
 
 def is_hostname(text: str) -> bool:

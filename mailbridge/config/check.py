@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 
-from mailbridge.config.addresses import TcpAddress, parse_listen, parse_smarthost
+from mailbridge.config.addresses import TcpAddress, check_smarthost, parse_listen
 from mailbridge.config.check_gateways import check_gateways
 from mailbridge.config.check_smtp import check_smtp
 from mailbridge.config.model import Config, MessageDefaults
@@ -91,7 +91,7 @@ def _check_bounce(config: Config, findings: Findings) -> None:
     bounce = config.bounce
     if bounce.smarthost is not None:
         try:
-            parse_smarthost(bounce.smarthost)
+            check_smarthost(bounce.smarthost)
         except ValueError as error:
             findings.report_error(("bounce", "smarthost"), error)
     elif bounce.mode == "mail":
@@ -119,8 +119,11 @@ def _check_web(config: Config, findings: Findings) -> None:
     except ValueError as error:
         findings.report_error(path, error)
         return
+    if not isinstance(address, TcpAddress):
+        findings.report(path, "HTTP on a unix socket is not available in this version", "write 127.0.0.1:8080, or off")
+        return
     for index, listener in enumerate(config.smtp.listen):
         is_shared = listener.address.lower() == config.web.listen.lower()
-        if is_shared and not (isinstance(address, TcpAddress) and address.port == 0):
+        if is_shared and address.port != 0:
             needs = (("smtp", "listen", index, "address"),)
             findings.report(path, f"the same address as smtp.listen[{index}]", "choose another port", needs=needs)

@@ -22,6 +22,8 @@ from mailbridge.config.yaml import MAX_BYTES, parse_yaml
 from mailbridge.errors import ConfigError
 
 SYSTEM_CONFIG = Path("/etc/mailbridge/config.yaml")
+#: stands beside the configuration, world-readable, and is another program's (contract section 2)
+_NOT_OURS = "sendmail.yaml"
 _FILE_KEYS = ("certificate", "private_key")
 
 
@@ -96,7 +98,7 @@ def _files(path: Path) -> list[Path]:
     if not path.is_dir():
         return [path]
     found = [entry for entry in path.iterdir() if entry.suffix == ".yaml" and not entry.name.startswith(".")]
-    return sorted(entry for entry in found if not entry.is_dir())
+    return sorted(entry for entry in found if entry.name != _NOT_OURS and not entry.is_dir())
 
 
 def _read_file(file: Path) -> tuple[Node | None, list[Problem]]:

@@ -207,7 +207,7 @@ class Queue(Section):
         json_schema_extra=SECRET_URL,
         description="Where the queue is kept: `sqlite:////absolute/path`.",
     )
-    lifetime: Duration = Field(default=_DAY, ge=1, le=30 * _DAY, description="How long delivery is tried.")
+    lifetime: Duration = Field(default=_DAY, ge=0.1, le=30 * _DAY, description="How long delivery is tried.")
     retry_min: Duration = Field(
         default=5.0, ge=0.01, le=_DAY, description="First wait after a deferral; doubles up to `retry_max`."
     )
@@ -216,7 +216,7 @@ class Queue(Section):
         default=64_000, ge=0, le=10_000_000, description="How much of the original mail is kept for reports."
     )
     keep_history: Duration = Field(
-        default=90 * _DAY, ge=60, le=3650 * _DAY, description="How long finished mails stay in the history."
+        default=90 * _DAY, ge=1, le=3650 * _DAY, description="How long finished mails stay in the history."
     )
     delay_warning: Duration = Field(
         default=4 * 3600.0, ge=0, le=30 * _DAY, description="When a sender is told that an SMS still waits. 0: never."
@@ -238,7 +238,7 @@ class Bounce(Section):
         default=None,
         repr=False,
         json_schema_extra=SECRET_URL,
-        description="`smtp://` or `smtps://`, with `user:password@` and `?starttls=required` where wanted.",
+        description="`smtp://` or `smtps://`, with `user:password@` and `?starttls=required` (or `auto`, `off`).",
     )
     operator: str = Field(
         default="", description="Who is told of suspended gateways and held messages. Empty: the log alone."
@@ -257,7 +257,7 @@ class Web(Section):
     """HTTP: health, metrics, callbacks."""
 
     listen: Annotated[str | None, BeforeValidator(_off)] = Field(
-        default="127.0.0.1:8080", description="`host:port`, `[v6]:port`, `unix:/path/to/socket`, or `off`."
+        default="127.0.0.1:8080", description="`host:port`, `[v6]:port` or `off`."
     )
 
 

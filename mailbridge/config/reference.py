@@ -16,6 +16,7 @@ _HEAD = """\
 
 One YAML file, or a folder of `*.yaml` files merged in name order:
 mappings merge, later files win for single values, lists replace each other.
+Hidden files and `sendmail.yaml`, which belongs to `mailbridge-sendmail`, are passed over in a folder.
 It is looked for at `--config`, `$MAILBRIDGE_CONFIG`, `./config.yaml` and `/etc/mailbridge/config.yaml`, in this order.
 `mailbridge check-config` reports every problem at once; `mailbridge config example` prints a file to begin with.
 

@@ -194,7 +194,7 @@ def test_a_folder_is_merged_in_name_order(tmp_path: Path):
         "smtp:\n  reply: verdict\nnumbers: {allow: [KZ]}\ngateways:\n  second: {apikey: k}\nlog:\n"
     )
     (tmp_path / "30-empty.yaml").write_text("# nothing\n")
-    for ignored in ("notes.txt", ".hidden.yaml", "old.yaml~"):
+    for ignored in ("notes.txt", ".hidden.yaml", "old.yaml~", "sendmail.yaml"):
         (tmp_path / ignored).write_text("rubbish: [")
     (tmp_path / "folder.yaml").mkdir()
     config = load_config(tmp_path, environ={})

@@ -5,14 +5,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbridge.config.addresses import (
-    Smarthost,
     TcpAddress,
     UnixAddress,
+    check_smarthost,
     is_private_host,
     parse_listen,
-    parse_smarthost,
 )
+from mailbridge.config.template import FILTERS, VARIABLES
 from mailbridge.config.units import format_duration, format_size, parse_duration, parse_size
+from mailbridge.intake.template import _ENVIRONMENT, NAMES
+from mailbridge.report.smarthost import parse_smarthost
 
 
 @pytest.mark.parametrize(
@@ -117,42 +119,59 @@ def test_not_listen_addresses(text: str):
         parse_listen(text)
 
 
-def test_smarthosts():
-    """Scheme, port, credentials and STARTTLS of a smarthost."""
-    plain = Smarthost(host="h", port=25, implicit_tls=False, starttls_required=False)
-    assert parse_smarthost("smtp://h") == plain
-    full = parse_smarthost("smtp://u%40x:p%2F%3A@mail.example.org:587?starttls=required")
-    assert full == Smarthost(
-        host="mail.example.org", port=587, implicit_tls=False, starttls_required=True, user="u@x", password="p/:"
-    )
-    assert parse_smarthost("smtps://h").port == 465
-    assert parse_smarthost("smtp://[::1]:26").host == "::1"
-    assert "p/:" not in repr(full)
+SMARTHOSTS = [
+    "smtp://h",
+    "smtp://h:2525/",
+    "smtps://h",
+    "smtp://[::1]:26",
+    "smtp://127.0.0.1?starttls=off",
+    "smtp://u%40x:p%2F%3A@mail.example.org:587?starttls=required",
+    "smtp://u:p@mail.example.org",
+    "smtp://u:p@localhost?starttls=auto",
+    "smtps://u:p@mail.example.org",
+]
+NOT_SMARTHOSTS = [
+    "",
+    "h",
+    "http://h",
+    "smtp://",
+    "smtp://h:x",
+    "smtp://h:0",
+    "smtp://h:99999",
+    "smtp://h/path",
+    "smtp://h?tls=on",
+    "smtp://h?starttls=maybe",
+    "smtp://u@h",
+    "smtp://:p@h",
+    "smtps://h?starttls=required",
+    "smtp://u:canary@mail.example.org?starttls=off",
+    "smtp://a b",
+    "smtp://[::1",
+    "smtp://u:canary#@h",
+]
 
 
-@pytest.mark.parametrize(
-    "url",
-    [
-        "",
-        "h",
-        "http://h",
-        "smtp://",
-        "smtp://h:x",
-        "smtp://h:99999",
-        "smtp://h/path",
-        "smtp://h?tls=on",
-        "smtp://u@h",
-        "smtps://h?starttls=required",
-        "smtp://a b",
-        "smtp://[::1",
-        "smtp://u:canary#@h",
-    ],
-)
+@pytest.mark.parametrize("url", SMARTHOSTS)
+def test_smarthosts(url: str):
+    """A good smarthost is let pass, and the mailer reads it."""
+    check_smarthost(url)
+    parse_smarthost(url)
+
+
+@pytest.mark.parametrize("url", NOT_SMARTHOSTS)
 def test_not_smarthosts(url: str):
-    """A wrong smarthost is refused without repeating any of it."""
+    """A wrong smarthost is refused without repeating any of it, and the mailer would not have read it either."""
     with pytest.raises(ValueError, match="; ") as caught:
-        parse_smarthost(url)
+        check_smarthost(url)
     assert "canary" not in str(caught.value)
+    with pytest.raises(ValueError, match=" "):
+        parse_smarthost(url)
+
+
+def test_templates_know_what_the_composer_knows():
+    """Names and filters that pass the check are those that a mail's text can be made of."""
+    assert set(NAMES) == VARIABLES
+    assert set(_ENVIRONMENT.filters) >= FILTERS
 
 
 @pytest.mark.parametrize(
