@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from random import Random
 from types import TracebackType
 from typing import Any, Self
@@ -44,10 +44,10 @@ class Simulator:
         # no access log: clients may carry credentials in the query
         # handler cancellation: a client that leaves frees its place at once
         runner = web.AppRunner(self.app, access_log=None, handler_cancellation=True, shutdown_timeout=_SHUTDOWN_S)
-        await runner.setup()
         try:
+            await runner.setup()
             await web.TCPSite(runner, self._host, self._port).start()
-        except OSError:
+        except BaseException:
             await runner.cleanup()
             raise
         self._runner = runner
@@ -97,7 +97,18 @@ class Simulator:
         return iter(tuple(self.app[LEDGER].entries))
 
 
-async def run(host: str, port: int, settings: SimulatorSettings | None = None) -> None:
-    """Serve until cancelled."""
-    async with Simulator(settings, host=host, port=port):
+async def run(
+    host: str,
+    port: int,
+    settings: SimulatorSettings | None = None,
+    *,
+    on_ready: Callable[[Simulator], None] | None = None,
+) -> None:
+    """Serve until cancelled; *on_ready* is called when it listens.
+
+    Raises: OSError when the address is taken.
+    """
+    async with Simulator(settings, host=host, port=port) as simulator:
+        if on_ready is not None:
+            on_ready(simulator)
         await asyncio.Event().wait()

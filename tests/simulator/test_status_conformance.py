@@ -23,8 +23,10 @@ async def sent(client):
         (1, f"1,{T0 + 3},0"),
         (
             2,
-            "<status><status>1</status><last_date>02.03.2026 12:00:03</last_date>"
-            f"<last_timestamp>{T0 + 3}</last_timestamp><flag>0</flag><err>0</err></status>",
+            (
+                "<status><status>1</status><last_date>02.03.2026 12:00:03</last_date>"
+                f"<last_timestamp>{T0 + 3}</last_timestamp><flag>0</flag><err>0</err></status>"
+            ),
         ),
         (3, f'{{"status":1,"last_date":"02.03.2026 12:00:03","last_timestamp":{T0 + 3},"flag":0,"err":0}}'),
     ],

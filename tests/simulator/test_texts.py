@@ -27,7 +27,7 @@ def test_parts(text, expected):
     ("text", "most", "kept"), [("a" * 400, 1, 160), ("a" * 400, 2, 306), ("я" * 400, 3, 201), ("[" * 100, 1, 80)]
 )
 def test_cut(text, most, kept):
-    """maxsms keeps as much as fits."""
+    """Maxsms keeps as much as fits."""
     cut = cut_to_parts(text, most)
     assert len(cut) == kept
     assert count_parts(cut)[1] <= most
@@ -102,6 +102,7 @@ def test_bad_valid(valid):
 
 
 async def shown(client, mes, **params):
+    """Send one text and return what was received."""
     answer = await client.send("+79990000001", mes, **params)
     assert "id" in answer, answer
     return client.simulator.inbox[0]
