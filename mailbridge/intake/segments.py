@@ -146,9 +146,7 @@ def _cut_points(text: str, alphabet: Alphabet) -> list[int]:
 
 
 def _readable_end(text: str, end: int) -> int:
-    """Return the best place to cut at or shortly before *end*."""
-    if end >= len(text):
-        return end
+    """Return the best place to cut at or shortly before *end*, which lies within the text."""
     if not text[end].isspace():
         space = max(text.rfind(" ", max(0, end - _WORD_CHARS), end), text.rfind("\n", max(0, end - _WORD_CHARS), end))
         if space > 0:

@@ -170,6 +170,16 @@ def test_a_cut_keeps_composed_characters_whole(cluster):
         assert body == cluster * (len(body) // len(cluster))
 
 
+def test_a_word_that_ends_at_the_cut_stays_whole():
+    """Where the next character is a blank, nothing is given up."""
+    assert fit("a" * 100 + " " + "b" * 56 + " " + "c" * 50, 1) == "a" * 100 + " " + "b" * 56 + "..."
+
+
+def test_endless_marks_do_not_keep_a_cut_from_falling():
+    """A character with hundreds of marks is cut somewhere."""
+    assert len(fit("a" + "\u0301" * 500, 1)) == 70
+
+
 def test_the_gateways_longest_text_is_kept_to():
     """Twenty parts of Latin would be 3060 characters, the gateway takes 1000."""
     cut = fit("a" * 3000, 20)

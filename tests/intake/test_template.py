@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mailbridge.config.template import FILTERS, VARIABLES
 from mailbridge.intake.template import MAX_OUTPUT_CHARS, NAMES, compile_template, fold_blanks
 
 DEFAULT = "{{ subject }}: {{ body }}"
@@ -117,12 +118,26 @@ def test_a_template_that_breaks_or_floods(source):
     assert text is None or len(text) < 100
 
 
+def test_modest_expressions_work():
+    """The bounds leave common expressions alone."""
+    assert (
+        fill("{{ '-' * 3 }} {{ 2 ** 3 }} {{ '%s of %d' % (subject, 5) }} {{ 3 * 4 }}", subject="S", body="B")
+        == "--- 8 S of 5 12"
+    )
+
+
 def test_output_is_bounded():
     """A loop that writes without end is cut."""
     text = fill("{% for a in range(9000) %}{% for b in range(9000) %}xxxxxxxxxx{% endfor %}{% endfor %}")
     assert text is not None
     assert len(text) == MAX_OUTPUT_CHARS
     assert len(fill(DEFAULT, subject="s" * 10**6, body="b" * 10**6)) <= MAX_OUTPUT_CHARS
+
+
+def test_the_configuration_checks_what_templates_have():
+    """The names and filters that ``check-config`` lets pass are those that are filled here."""
+    assert frozenset(NAMES) == VARIABLES
+    assert all(compile_template("{{ subject|%s }}" % name) for name in FILTERS)  # noqa: UP031 - braces are the template's
 
 
 def test_templates_are_compiled_once():
