@@ -62,7 +62,10 @@ def _check_message(config: Config, findings: Findings) -> None:
     from mailbridge.config.template import template_error  # noqa: PLC0415 - see above
 
     if trouble := template_error(message.text):
-        findings.report_error(("message", "text"), ValueError(trouble))
+        # A template made of variables may hold what must not be repeated.
+        is_shown = bool(findings.shown(("message", "text")))
+        hidden = "not a usable Jinja2 template, as the environment completes it; write it out"
+        findings.report_error(("message", "text"), ValueError(trouble if is_shown else hidden))
 
 
 def _check_queue(config: Config, findings: Findings) -> None:

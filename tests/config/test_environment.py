@@ -65,9 +65,9 @@ def test_variables_reach_lists_and_numbers(load):
 def test_a_variable_is_never_repeated_in_a_report(load):
     """What came from the environment may be a secret in the wrong place."""
     with pytest.raises(ConfigError) as caught:
-        load(BASE + "smtp:\n  reply: ${PW}\n  verdict_wait: ${PW}\n", PW="canary")
+        load(BASE + "smtp:\n  reply: ${PW}\n  verdict_wait: ${PW}\nmessage:\n  text: '{{ ${PW} }}'\n", PW="canary")
     assert "canary" not in str(caught.value)
-    assert len(caught.value.problems) == 2
+    assert len(caught.value.problems) == 3
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import jsonschema
@@ -92,6 +94,16 @@ def test_commented_defaults_are_the_defaults():
 def test_generated_files_are_current(name: str, make):
     """What scripts/generate writes is what stands in the tree."""
     assert (ROOT / name).read_text(encoding="utf-8") == make()
+
+
+def test_generate_tells_whether_files_are_current(tmp_path: Path):
+    """scripts/generate --check agrees with what is there, and writes nothing."""
+    before = {
+        name: (ROOT / name).stat().st_mtime_ns for name in ("config.example.yaml", "docs/reference/configuration.md")
+    }
+    done = subprocess.run([sys.executable, ROOT / "scripts" / "generate", "--check"], cwd=tmp_path, check=False)
+    assert done.returncode == 0
+    assert {name: (ROOT / name).stat().st_mtime_ns for name in before} == before
 
 
 def test_every_key_is_described():
