@@ -1,0 +1,181 @@
+"""A private Nagios Core 4: one host, one service whose state a file tells, and the notification commands of Debian."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from tests.support.programs import need, until
+
+_MAIN = """\
+log_file={folder}/nagios.log
+cfg_file={folder}/objects.cfg
+object_cache_file={folder}/objects.cache
+precached_object_file={folder}/objects.precache
+status_file={folder}/status.dat
+status_update_interval=1
+nagios_user={user}
+nagios_group={group}
+check_external_commands=1
+command_file={folder}/rw/nagios.cmd
+lock_file={folder}/nagios.pid
+temp_file={folder}/nagios.tmp
+temp_path={folder}
+check_result_path={folder}/checkresults
+check_result_reaper_frequency=1
+log_rotation_method=n
+use_syslog=0
+log_notifications=1
+interval_length=1
+execute_service_checks=1
+execute_host_checks=1
+accept_passive_service_checks=1
+accept_passive_host_checks=1
+enable_notifications=1
+enable_flap_detection=0
+retain_state_information=0
+check_for_updates=0
+date_format=iso8601
+illegal_object_name_chars=`~!$%^&*|'"<>?,()=
+illegal_macro_output_chars=`~$&|'"<>
+"""
+
+#: printf lines and subjects are those of Debian's objects/commands.cfg; only mail(1) is told which server to use
+_OBJECTS = r"""
+define command {{
+    command_name    notify-host-by-email
+    command_line    /usr/bin/printf "%b" "***** Nagios *****\n\nNotification Type: $NOTIFICATIONTYPE$\nHost: $HOSTNAME$\nState: $HOSTSTATE$\nAddress: $HOSTADDRESS$\nInfo: $HOSTOUTPUT$\n\nDate/Time: $LONGDATETIME$\n" | {mail} -s "** $NOTIFICATIONTYPE$ Host Alert: $HOSTNAME$ is $HOSTSTATE$ **" $CONTACTEMAIL$
+}}
+define command {{
+    command_name    notify-service-by-email
+    command_line    /usr/bin/printf "%b" "***** Nagios *****\n\nNotification Type: $NOTIFICATIONTYPE$\n\nService: $SERVICEDESC$\nHost: $HOSTALIAS$\nAddress: $HOSTADDRESS$\nState: $SERVICESTATE$\n\nDate/Time: $LONGDATETIME$\n\nAdditional Info:\n\n$SERVICEOUTPUT$\n" | {mail} -s "** $NOTIFICATIONTYPE$ Service Alert: $HOSTALIAS$/$SERVICEDESC$ is $SERVICESTATE$ **" $CONTACTEMAIL$
+}}
+define command {{
+    command_name    read-state
+    command_line    {folder}/check
+}}
+define timeperiod {{
+    timeperiod_name always
+    alias           always
+    sunday          00:00-24:00
+    monday          00:00-24:00
+    tuesday         00:00-24:00
+    wednesday       00:00-24:00
+    thursday        00:00-24:00
+    friday          00:00-24:00
+    saturday        00:00-24:00
+}}
+define contact {{
+    contact_name                  duty
+    email                         {recipient}
+    host_notification_period      always
+    service_notification_period   always
+    host_notification_options     d,u,r
+    service_notification_options  w,u,c,r
+    host_notification_commands    notify-host-by-email
+    service_notification_commands notify-service-by-email
+}}
+define host {{
+    host_name              web1
+    alias                  web1.example.org
+    address                192.0.2.10
+    max_check_attempts     1
+    active_checks_enabled  0
+    check_period           always
+    notification_period    always
+    notification_interval  0
+    contacts               duty
+}}
+define service {{
+    host_name              web1
+    service_description    HTTP
+    check_command          read-state
+    check_interval         1
+    retry_interval         1
+    max_check_attempts     1
+    check_period           always
+    notification_period    always
+    notification_interval  0
+    contacts               duty
+}}
+"""
+
+
+class Nagios:
+    """One running instance."""
+
+    def __init__(self, folder: Path, *, smtp_port: int, recipient: str) -> None:
+        self.folder = folder
+        self._smtp_port = smtp_port
+        self._recipient = recipient
+        self.process: asyncio.subprocess.Process | None = None
+
+    async def start(self) -> None:
+        """Write its configuration, start it in the foreground and wait until it works."""
+        nagios, mailx = need("nagios4"), need("s-nail")
+        for name in ("rw", "checkresults"):
+            (self.folder / name).mkdir(parents=True)
+        self.set_service(0, "HTTP OK")
+        check = self.folder / "check"
+        check.write_text(f"#!/bin/sh\ncat {self.folder}/output\nexit $(cat {self.folder}/state)\n")
+        check.chmod(0o755)
+        mail = (
+            f"MAILRC=/dev/null LC_ALL=C.UTF-8 {mailx} -n -S v15-compat -S mta=smtp://127.0.0.1:{self._smtp_port} "
+            "-S smtp-auth=none -S sendwait -S from=nagios@example.org -S hostname=monitor.example.org"
+        )
+        user = pwd.getpwuid(os.getuid())
+        names = {"folder": self.folder, "user": user.pw_name, "group": user.pw_gid}
+        (self.folder / "nagios.cfg").write_text(_MAIN.format(**names))
+        (self.folder / "objects.cfg").write_text(
+            _OBJECTS.format(folder=self.folder, mail=mail, recipient=self._recipient), encoding="utf-8"
+        )
+        with (self.folder / "output.log").open("wb") as log:
+            self.process = await asyncio.create_subprocess_exec(
+                nagios, str(self.folder / "nagios.cfg"), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        pipe = self.folder / "rw/nagios.cmd"
+        await until(lambda: pipe.exists() or self.process.returncode is not None, saying=self.what_it_said)
+        if self.process.returncode is not None:
+            raise AssertionError(f"Nagios did not start\n{self.what_it_said()}")
+
+    async def stop(self) -> None:
+        """Stop it."""
+        if self.process is not None and self.process.returncode is None:
+            self.process.terminate()
+            try:
+                async with asyncio.timeout(15):
+                    await self.process.wait()
+            except TimeoutError:
+                self.process.kill()
+                await self.process.wait()
+
+    def set_service(self, state: int, output: str) -> None:
+        """Let the next check of the service find *state* (0 to 3), with *output*."""
+        (self.folder / "output").write_text(output + "\n", encoding="utf-8")
+        (self.folder / "state").write_text(f"{state}\n")
+
+    def command(self, line: str) -> None:
+        """Write an external command; the time is put before it."""
+        with (self.folder / "rw/nagios.cmd").open("w") as pipe:
+            pipe.write(f"[{int(time.time())}] {line}\n")
+
+    def what_it_said(self) -> str:
+        """Return its log, for a failing test."""
+        files = [self.folder / name for name in ("output.log", "nagios.log")]
+        return "\n".join(file.read_text("utf-8", "replace") for file in files if file.exists())
+
+
+@asynccontextmanager
+async def running_nagios(folder: Path, *, smtp_port: int, recipient: str) -> AsyncIterator[Nagios]:
+    """Run a Nagios that notifies *recipient* through the mail server on *smtp_port* until the block ends."""
+    nagios = Nagios(folder, smtp_port=smtp_port, recipient=recipient)
+    try:
+        await nagios.start()
+        yield nagios
+    finally:
+        await nagios.stop()
