@@ -12,6 +12,7 @@ _GSM = frozenset(
 )
 #: section 6.2.1.1: two septets each
 _GSM_EXTENSION = frozenset("\f^{}\\[~]|€")
+_GSM_ALL = _GSM | _GSM_EXTENSION
 
 GSM = "gsm"
 UCS2 = "ucs2"
@@ -53,7 +54,7 @@ def transliterate(text: str, mode: int) -> str:
 
 def alphabet_of(text: str) -> str:
     """Return the alphabet *text* needs."""
-    return GSM if all(char in _GSM or char in _GSM_EXTENSION for char in text) else UCS2
+    return GSM if _GSM_ALL.issuperset(text) else UCS2
 
 
 def _width(char: str, alphabet: str) -> int:

@@ -92,16 +92,18 @@ def parse_submission(params: Params, *, now: float, zone_h: float, max_chars: in
         compose(mes, kind, translit=translit, max_parts=max_parts, max_chars=max_chars, binary=binary)
         for _, mes, _, _ in records
     ]
-    zones = [parse_zone(own_zone, zone) for _, _, _, own_zone in records]
+    moments = [
+        parse_time(params.text("time"), now=now, zone_h=parse_zone(own_zone, zone)) for _, _, _, own_zone in records
+    ]
     items = tuple(
         Item(
             number=number,
             mes=mes,
             text=text,
             sender=params.values.get("sender") if own_sender is None else own_sender,
-            send_at=parse_time(params.text("time"), now=now, zone_h=hours),
+            send_at=send_at,
         )
-        for (numbers, mes, own_sender, _), text, hours in zip(records, texts, zones, strict=True)
+        for (numbers, mes, own_sender, _), text, send_at in zip(records, texts, moments, strict=True)
         for number in numbers
     )
     if not items:
