@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from datetime import timedelta
-from typing import assert_never
 
 import structlog
 
@@ -19,10 +18,10 @@ from mailbridge.delivery import breaker
 from mailbridge.delivery.batch import plan_batches
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import decide_outcome, detail_of, split_again
-from mailbridge.loops import wait_for_ring
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Batch
+from mailbridge.loops import wait_for_ring
 from mailbridge.model.outcome import Accepted, Deferred, ErrorClass, Outcome, Refused, SmsError, Suspended, Unknown
 from mailbridge.queue.contract import Assignment, Change, Claimed, Store, StoredMessage
 
@@ -203,21 +202,16 @@ class Dispatcher:
 
     async def _judge(self, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
         """Let the breaker and the balance know what one request showed about the gateway as a whole."""
-        first = outcomes[0]
-        match first:
-            case Suspended():
-                await self._board.transport(carrier.name, None)
-                await self._board.suspend(carrier.name, breaker.trouble_of(first))
-            case Unknown():
-                await self._board.transport(carrier.name, first.error)
-            case Deferred() if not first.left:
-                await self._board.transport(carrier.name, first.error)
-            case Accepted() | Refused() | Deferred():
-                await self._board.transport(carrier.name, None)
-                if isinstance(first, Accepted) and first.balance is not None:
-                    carrier.balance = first.balance
-            case _:
-                assert_never(first)
+        answered = next((outcome for outcome in outcomes if not _is_silence(outcome)), None)
+        silence = None if answered is not None else outcomes[0]
+        error = silence.error if isinstance(silence, Unknown | Deferred) else None
+        await self._board.transport(carrier.name, error)
+        for outcome in outcomes:
+            if isinstance(outcome, Suspended):
+                await self._board.suspend(carrier.name, breaker.trouble_of(outcome))
+                break
+            if isinstance(outcome, Accepted) and outcome.balance is not None:
+                carrier.balance = outcome.balance
 
     async def _apply(self, changes: Sequence[Change]) -> None:
         """Write what is known, however long the disk takes; only a stop or a crash leaves the rows ``sending``."""
@@ -229,6 +223,11 @@ class Dispatcher:
                 await self._clock.sleep(_STORE_RETRY_S)
             else:
                 return
+
+
+def _is_silence(outcome: Outcome) -> bool:
+    """Tell whether *outcome* shows a gateway that was not reached or gave no usable answer."""
+    return isinstance(outcome, Unknown) or (isinstance(outcome, Deferred) and not outcome.left)
 
 
 def _refused_whole(outcomes: Sequence[Outcome]) -> bool:

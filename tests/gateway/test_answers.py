@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from mailbridge.gateway.contract import Price, StatusMiss, StatusQuery
 from mailbridge.gateway.smsc.answers import Failure, Garbage, parse_answer
-from mailbridge.gateway.smsc.codes import CODES, ERRS, STATUSES, Verdict
+from mailbridge.gateway.smsc.codes import CODES, ERRS, NO_MONEY, STATUSES, Verdict
 from mailbridge.gateway.smsc.verdict import judge_balance, judge_price, judge_send, judge_status
 from mailbridge.model.outcome import (
     Accepted,
@@ -103,7 +103,14 @@ def test_different_texts_share_the_cost_by_parts():
     assert (two.parts, two.price) == (3, Decimal("3.0000"))
 
 
-@pytest.mark.parametrize("status", [s for s in STATUSES if s >= 20])
+def test_money_that_ends_within_a_batch_suspends_what_is_left_of_it():
+    """Status 24 in ``phones[]`` is code 3 by another name: the message waits, it is not refused."""
+    outcome = send_one('{"id":5001,"cnt":1,"phones":[{"phone":"79990000001","status":"24","error":"0"}]}')
+    assert isinstance(outcome, Suspended)
+    assert outcome.error.code == "3"
+
+
+@pytest.mark.parametrize("status", [s for s in STATUSES if s >= 20 and s != NO_MONEY])
 @pytest.mark.parametrize("err", ERRS)
 def test_a_failed_phone_is_refused_for_good(status, err):
     """Every failure status with every err: a 5xx reply, for the message is done with."""

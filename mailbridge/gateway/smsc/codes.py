@@ -97,6 +97,8 @@ def code_row(code: int) -> CodeRow:
 
 # ---------------------------------------------------------------------------------------- statuses and their err
 NOT_FOUND = -3
+#: no money at the moment of sending
+NO_MONEY = 24
 #: codes from here on are final failures, known or not; unknown ones below are not final (smsc-api.md 4.5)
 FIRST_FAILURE = 20
 

@@ -26,6 +26,7 @@ from mailbridge.gateway.smsc.answers import (
 from mailbridge.gateway.smsc.codes import (
     FIRST_FAILURE,
     HARMLESS_ERRS,
+    NO_MONEY,
     NOT_FOUND,
     CodeRow,
     Verdict,
@@ -154,8 +155,11 @@ def _judge_success(fields: Mapping[str, Json], batch: Batch) -> list[Outcome]:
     ]
 
 
-def _refusal(row: Mapping[str, Json], gateway_id: str) -> Refused | None:
-    """Return the refusal in one phone's *row* of the answer, if there is one."""
+def _refusal(row: Mapping[str, Json], gateway_id: str) -> Refused | Suspended | None:
+    """Return the refusal in one phone's *row* of the answer, if there is one.
+
+    Status 24 there is code 3 by another name: the money ran out within the batch, and what is left of it must wait.
+    """
     status, err = as_int(row.get("status")), as_int(row.get("error")) or 0
     if status is None:
         if err in HARMLESS_ERRS:
@@ -164,6 +168,9 @@ def _refusal(row: Mapping[str, Json], gateway_id: str) -> Refused | None:
     if status < FIRST_FAILURE:
         return None
     meaning = meaning_of(status, err)
+    if status == NO_MONEY:
+        no_money = SmsError(code="3", text=f"{meaning.words} ({meaning.code})", error_class=ErrorClass.SUSPENDED)
+        return _suspended(code_row(3), no_money)
     # the message is done with, however passing the reason: an SMTP client that waits must not be told to try again
     reply = Reply(550, f"5{meaning.enhanced[1:]}", "").with_text(f"SMSC {meaning.code}: {meaning.words}")
     error = SmsError(code=meaning.code, text=meaning.words, error_class=ErrorClass.REFUSED)

@@ -1,0 +1,150 @@
+"""The whole bridge in this process: real sockets, the simulator as gateway, an SMTP server as smarthost, one fake clock.
+
+Time moves only when a test says so, for the bridge and for the simulated gateway alike; sockets run in real time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import smtplib
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from mailbridge.app import Bridge
+from mailbridge.config.model import Config
+from mailbridge.model.state import State
+from mailbridge.queue.contract import Store, StoredMessage
+from mailbridge.queue.memory import MemoryStore
+from mailbridge.simulator.server import Simulator
+from mailbridge.simulator.settings import AccountSettings, Limits, SimulatorSettings
+from tests.support.clock import FakeClock
+from tests.support.programs import until
+from tests.support.smarthost import FakeSmarthost, running_smarthost
+
+SENDER = "nagios@example.org"
+#: the simulator's limits per minute would hit tests that move time by hand
+EASY = Limits(status_per_minute=None, balance_per_minute=None)
+
+
+@dataclass
+class House:
+    """A running bridge and its surroundings."""
+
+    bridge: Bridge
+    store: Store
+    simulator: Simulator
+    smarthost: FakeSmarthost
+    clock: FakeClock
+
+    async def mail(self, *to: str, text: str = "Hello", subject: str = "", **kwargs: Any) -> tuple[int, str]:
+        """Send one mail by smtplib and return the reply to DATA, or the first refusal of a recipient."""
+        return await asyncio.to_thread(self._mail, to, text, subject, **kwargs)
+
+    def _mail(
+        self, to: tuple[str, ...], text: str, subject: str, *, sender: str = SENDER, headers: str = "",
+        mail_options: tuple[str, ...] = (), rcpt_options: tuple[str, ...] = (),
+    ) -> tuple[int, str]:  # fmt: skip
+        host, _, port = self.bridge.door.addresses[0].rpartition(":")
+        with smtplib.SMTP(host, int(port), timeout=30) as client:
+            client.ehlo("client.example.org")
+            client.mail(sender, mail_options)
+            for recipient in to:
+                code, words = client.rcpt(recipient if "@" in recipient else f"{recipient}@sms.local", rcpt_options)
+                if code >= 400:
+                    return code, words.decode()
+            head = f"From: {sender}\r\n" + (f"Subject: {subject}\r\n" if subject else "") + headers
+            content = f"{head}Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
+            code, words = client.data(content.encode())
+            return code, words.decode()
+
+    async def rows(self, reply: tuple[int, str]) -> list[StoredMessage]:
+        """Return the messages of the mail that *reply* names."""
+        return list(await self.store.get_messages(id_of(reply)))
+
+    async def newest(self) -> StoredMessage:
+        """Return the message received last."""
+        from mailbridge.queue.contract import Filter
+
+        return (await self.store.find(Filter(limit=1)))[0]
+
+    async def state(self, message_id: str, *wanted: State) -> StoredMessage:
+        """Wait until the message is in one of the states *wanted*, moving time by a second at each look."""
+
+        async def look() -> StoredMessage:
+            return (await self.store.get_messages(message_id))[0]
+
+        async with asyncio.timeout(30):
+            while (row := await look()).state not in wanted:
+                await self.pass_s(1)
+        return row
+
+    async def pass_s(self, seconds: float, step_s: float | None = None) -> None:
+        """Let *seconds* pass in steps (by default 40 at most); between them everybody finishes what is under way."""
+        step_s = step_s or max(1.0, seconds / 40)
+        while seconds > 0:
+            await self.quiet()
+            self.clock.advance(min(step_s, seconds))
+            seconds -= step_s
+        await self.quiet()
+
+    async def quiet(self) -> None:
+        """Wait until no request is in flight and every loop sleeps or waits."""
+        for _ in range(5):
+            await asyncio.sleep(0.002)
+            await until(lambda: self.bridge.dispatcher.in_flight == 0, limit_s=20)
+
+    def requests(self, method: str = "send") -> list[Mapping[str, str]]:
+        """Return the parameters of the requests the gateway got, oldest first."""
+        return [entry.params for entry in self.simulator.ledger if entry.path == f"/sys/{method}.php"]
+
+    def fault(self, **fault: Any) -> None:
+        """Make the simulated account misbehave, as ``POST /control/faults`` does."""
+        from mailbridge.simulator.faults import parse_fault
+
+        self.simulator.carrier.faults.add(parse_fault(fault))
+
+
+def id_of(reply: tuple[int, str]) -> str:
+    """Return the mail id in ``250 … queued as <id>``."""
+    return reply[1].split("queued as ")[1][:10]
+
+
+def config_for(simulator: Simulator, smarthost: FakeSmarthost, **sections: Any) -> Config:
+    """Return a configuration with those two; *sections* are merged over it."""
+    base: dict[str, Any] = {
+        "smtp": {"hostname": "sms.example.org", "listen": [{"address": "127.0.0.1:0"}], "reply": "queued"},
+        "gateways": {
+            "main": {"url": [simulator.url], "login": "demo", "password": "demo", "timeout": "2s"},
+        },
+        "queue": {"url": "memory:"},
+        "bounce": {"mode": "mail", "from": "mailer-daemon@sms.example.org",
+                   "smarthost": f"smtp://127.0.0.1:{smarthost.port}"},
+        "web": {"listen": "127.0.0.1:0"},
+    }  # fmt: skip
+    for name, section in sections.items():
+        if name == "gateway":
+            base["gateways"]["main"] |= section
+        else:
+            base[name] = base.get(name, {}) | section
+    return Config.model_validate(base)
+
+
+@asynccontextmanager
+async def running_house(*, store: Store | None = None, limits: Limits = EASY, **sections: Any) -> AsyncIterator[House]:
+    """Run it all until the block ends."""
+    clock = FakeClock()
+    account = AccountSettings(login="demo", password="demo")
+    simulator = Simulator(SimulatorSettings(accounts=(account,), limits=limits), clock=clock)
+    store = store or MemoryStore()
+    async with simulator, running_smarthost() as smarthost:
+        await store.open()
+        bridge = Bridge(config_for(simulator, smarthost, **sections), store=store, clock=clock, node="n1")
+        await bridge.start()
+        try:
+            yield House(bridge, store, simulator, smarthost, clock)
+        finally:
+            # the loops sleep in a time that stands still: the ring of `stop` wakes them
+            await bridge.stop(1)
+            await store.close()
