@@ -23,6 +23,8 @@ from mailbridge.smtp.site import UNIX_CLIENT, Site
 from mailbridge.smtp.transaction import Transaction
 
 _READ_BYTES = 65536
+#: answers to pipelined commands are sent together up to so many octets
+_OUTBOX_BYTES = 8192
 #: RFC 5321 4.5.3.1.5, without the CRLF
 _REPLY_MAX_BYTES = 510
 _CONTROL = re.compile(rb"[\x00-\x1f\x7f-\xff]")
@@ -69,6 +71,7 @@ class Conversation(SMTP):
         #: loop time when patience ends; None while we are the ones who are slow
         self._patience_until: float | None = None
         self._inbox = bytearray()
+        self._outbox = bytearray()
         self._faults = 0
         self._refusal: Reply | None = None
         self._is_leaving = False
@@ -102,7 +105,7 @@ class Conversation(SMTP):
                 tls=transport.get_extra_info("sslcontext") is not None,
             )
             self._refusal = self._find_refusal()
-            self.site.roll.enter(self)
+            self.site.roll.enter(self, is_guest=self._refusal is None)
         super().connection_made(transport)
 
     def _find_refusal(self) -> Reply | None:
@@ -165,7 +168,8 @@ class Conversation(SMTP):
         if self._is_gone or self._has_hung_up or self.transport is None:
             return
         self._has_hung_up = self._is_leaving = True
-        self.transport.write(_wire(last_words))
+        self.transport.write(bytes(self._outbox) + _wire(last_words))
+        self._outbox.clear()
         self.transport.close()
         self._expect_within(self.limits.linger_s)
         if self._handler_coroutine is not None:
@@ -179,6 +183,7 @@ class Conversation(SMTP):
 
     async def _linger(self) -> None:
         """Read on for a moment: closing on unread input resets the connection and takes our last words with it."""
+        await self.flush()
         self._has_hung_up = True
         self._expect_within(self.limits.linger_s)
         if self._writer.can_write_eof():
@@ -191,13 +196,25 @@ class Conversation(SMTP):
     async def push(self, status: Any) -> None:
         """Send one reply line of aiosmtpd's own making, with nothing in it but printable ASCII."""
         line = status if isinstance(status, bytes) else status.encode("ascii", "replace")
-        self._writer.write(_CONTROL.sub(b"?", line)[:_REPLY_MAX_BYTES] + b"\r\n")
-        await self._writer.drain()
+        self._outbox += _CONTROL.sub(b"?", line)[:_REPLY_MAX_BYTES] + b"\r\n"
+        await self.flush()
 
     async def answer(self, answer: Reply) -> None:
         """Send *answer*; the session ends after it where the reply says so."""
         self._is_leaving = self._is_leaving or answer.close
-        self._writer.write(_wire(answer))
+        await self.send(_wire(answer))
+
+    async def send(self, octets: bytes) -> None:
+        """Send *octets*, together with the answers to come where more commands were pipelined (RFC 2920 3.2)."""
+        self._outbox += octets
+        if not self._inbox or len(self._outbox) > _OUTBOX_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Send all answers now."""
+        if self._outbox:
+            self._writer.write(bytes(self._outbox))
+            self._outbox.clear()
         await self._writer.drain()
 
     async def fault(self, answer: Reply) -> None:
@@ -231,6 +248,8 @@ class Conversation(SMTP):
 
     async def read_chunk(self) -> bytes:
         """Return what has come, at least one octet; nothing at the end of the connection."""
+        if self._outbox:
+            await self.flush()
         return await self._reader.read(_READ_BYTES)
 
     async def _handle_client(self) -> None:
@@ -251,8 +270,7 @@ class Conversation(SMTP):
     async def _converse(self) -> None:
         if self._refusal is not None:
             self.log_refusal("connect", self._refusal)
-            await self.answer(self._refusal)
-            return await self._linger()
+            return await self.answer(self._refusal)
         await self.push(f"220 {self.hostname} {'LMTP' if self.site.is_lmtp else 'ESMTP'}")
         while not self._is_leaving:
             self._reset_timeout()
@@ -267,8 +285,8 @@ class Conversation(SMTP):
                 self.site.log.exception("session_failed", client=self.client.address)
                 await self.fault(reply.LOCAL_ERROR)
         if self._is_leaving and not self._has_quit():
-            await self._linger()
-        return None
+            return await self._linger()
+        return await self.flush()
 
     def _has_quit(self) -> bool:
         raise NotImplementedError

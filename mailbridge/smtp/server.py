@@ -72,7 +72,6 @@ class Door:
         """Open every listener, or none. Raises: OSError (address, certificate), ValueError (address, network)."""
         # aiosmtpd logs commands, passwords and whole mails below WARNING
         logging.getLogger("mail.log").setLevel(logging.WARNING)
-        self._roll.is_closing = False
         try:
             for listener in self._smtp.listen:
                 opened = self._prepare(listener)

@@ -16,7 +16,6 @@ from dataclasses import replace
 from mailbridge.errors import IntakeError
 from mailbridge.model import reply
 from mailbridge.model.mail import ReceivedMail
-from mailbridge.model.phone import mask_phone
 from mailbridge.model.reply import Reply
 from mailbridge.smtp.authentication import Authentication
 from mailbridge.smtp.content import ContentReader
@@ -36,12 +35,13 @@ class Session(Authentication):
         """Carry out one command line, or say why not."""
         if len(line) > self.limits.command_bytes:
             return await self.fault(reply.LINE_TOO_LONG)
-        if not line.endswith(b"\r\n"):
-            return await self.fault(reply.BAD_LINE_END)
-        verb_bytes, _, argument = line[:-2].partition(b" ")
+        verb_bytes, _, argument = line.rstrip(b"\r\n").partition(b" ")
         verb = verb_bytes.decode("latin-1").upper()
         if verb in _HTTP:
+            self.log_refusal("command", reply.NOT_HTTP)
             return await self.answer(reply.NOT_HTTP)
+        if not line.endswith(b"\r\n"):
+            return await self.fault(reply.BAD_LINE_END)
         if _CONTROL.search(line, 0, len(line) - 2):
             return await self.fault(reply.BAD_ARGUMENT)
         command: Callable[[str], Awaitable[None]] | None = self._smtp_methods.get(verb)
@@ -90,10 +90,9 @@ class Session(Authentication):
         self.client = replace(self.client, helo=helo)
         self.session.host_name = helo
         last = len(lines) - 1
-        self._writer.write(
+        return await self.send(
             b"".join(f"250{' ' if i == last else '-'}{text}\r\n".encode("ascii") for i, text in enumerate(lines))
         )
-        return await self._writer.drain()
 
     # -- the envelope
 
@@ -106,10 +105,10 @@ class Session(Authentication):
         try:
             command = parse_mail(_ascii(arg))
             if command.size_bytes > self.site.smtp.max_message_size:
-                return await self._refuse("mail", reply.TOO_BIG, command.path)
+                return await self._refuse("mail", reply.TOO_BIG, sender=command.path)
             sender = self.site.doorman.sender(command.path, self.client) if command.path else ""
         except IntakeError as refusal:
-            return await self._refuse("mail", refusal.reply, arg)
+            return await self._refuse("mail", refusal.reply, sender=arg)
         self.envelope.sender, self.envelope.envid, self.envelope.ret = sender, command.envid, command.ret
         return await self.answer(reply.SENDER_OK)
 
@@ -118,21 +117,21 @@ class Session(Authentication):
         if self.envelope.sender is None:
             return await self.fault(reply.BAD_SEQUENCE)
         if len(self.envelope.recipients) >= self.site.smtp.max_recipients:
-            return await self._refuse("rcpt", reply.TOO_MANY_RECIPIENTS, arg)
+            return await self._refuse("rcpt", reply.TOO_MANY_RECIPIENTS, recipient=arg)
         try:
             command = parse_rcpt(_ascii(arg))
             recipient = self.site.doorman.recipient(command.path, self.client)
         except IntakeError as refusal:
-            return await self._refuse("rcpt", refusal.reply, arg)
+            return await self._refuse("rcpt", refusal.reply, recipient=arg)
         if command.notify is not None or command.orcpt is not None:
             recipient = replace(recipient, notify=command.notify, orcpt=command.orcpt)
         self.envelope.recipients.append(recipient)
         return await self.answer(reply.RECIPIENT_OK)
 
-    async def _refuse(self, stage: str, answer: Reply, address: str) -> None:
+    async def _refuse(self, stage: str, answer: Reply, **address: str) -> None:
         """Answer and log a sender or recipient that is not taken; too many of them end the session."""
         self._refusals += 1
-        self.log_refusal(stage, answer, address=mask_phone(address)[:256])
+        self.log_refusal(stage, answer, **{field: _printable(text) for field, text in address.items()})
         if answer.enhanced.startswith("5.5."):
             return await self.fault(answer)
         return await self.answer(answer if self._refusals < self.limits.max_refusals else reply.TOO_MANY_ERRORS)
@@ -153,7 +152,7 @@ class Session(Authentication):
                 await self._finish_mail(reader)
         finally:
             self._is_between_mails = True
-        if self.site.roll.is_closing:
+        if self.site.roll.is_closing and not self._is_leaving:
             await self.answer(reply.SHUTTING_DOWN)
         return None
 
@@ -206,6 +205,7 @@ class Session(Authentication):
             ret=envelope.ret,
         )
         # from here on we are the ones who are slow: no timer cuts the client off
+        await self.flush()
         self._patience_until = None
         replies = await asyncio.shield(self.site.roll.start_reception(self.site.take(mail)))
         self._faults = self._idle_commands = 0
@@ -219,6 +219,8 @@ class Session(Authentication):
         self.forget_mail()
         for answer in replies:
             await self.answer(answer)
+        # a verdict never waits for what was pipelined behind the mail
+        await self.flush()
 
     # -- the rest
 
@@ -291,6 +293,11 @@ class Session(Authentication):
             return False
         await self.answer(reply.TOO_MANY_ERRORS)
         return True
+
+
+def _printable(argument: str) -> str:
+    """Return *argument* for the log, which masks the phones in it."""
+    return argument[:256].encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _ascii(argument: str) -> str:

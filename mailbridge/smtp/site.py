@@ -70,6 +70,7 @@ class Roll:
     def __init__(self, *, max_sessions: int) -> None:
         self._max_sessions = max_sessions
         self._members: set[Member] = set()
+        self._guests: set[Member] = set()
         self._receptions: set[asyncio.Task[Sequence[Reply]]] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
@@ -84,16 +85,19 @@ class Roll:
     @property
     def is_full(self) -> bool:
         """True when one more is too many."""
-        return len(self._members) >= self._max_sessions
+        return len(self._guests) >= self._max_sessions
 
-    def enter(self, member: Member) -> None:
-        """Note a new session."""
+    def enter(self, member: Member, *, is_guest: bool) -> None:
+        """Note a new session; one that is no guest is only there to be told so."""
         self._members.add(member)
+        if is_guest:
+            self._guests.add(member)
         self._nobody.clear()
 
     def leave(self, member: Member) -> None:
         """Note that a session's connection is gone."""
         self._members.discard(member)
+        self._guests.discard(member)
         if not self._members:
             self._nobody.set()
 

@@ -59,7 +59,7 @@ def test_every_reply_fits_on_the_wire(name: str) -> None:
 @pytest.mark.parametrize("text", ["", "25", "host", "::1:25", "host:", "host:x", "host:65536", "unix:", "host:²"])
 def test_what_is_no_address(text: str) -> None:
     """An address that is none is refused with what to write instead."""
-    with pytest.raises(ValueError, match="address|socket"):
+    with pytest.raises(ValueError, match=r"address|socket"):
         parse_address(text)
 
 
