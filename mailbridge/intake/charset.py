@@ -10,6 +10,7 @@ import codecs
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from math import sqrt
 
 from mailbridge.intake.letters import cyrillic_score, latin_score
 
@@ -33,7 +34,7 @@ _CYRILLIC = ("cp1251", "koi8-r", "cp866", "iso8859-5")
 _CYRILLIC_DECLARED = frozenset({*_CYRILLIC, "koi8-u", "mac-cyrillic"})
 _LATIN = frozenset({"ascii", "cp1252", "iso8859-15"})
 #: an average letter of Russian scores about 2, one read with the wrong table below 0.5
-_GOOD_SCORE = 1.2
+_GOOD_SCORE = 1.7
 _CLEAR_LEAD = 0.6
 #: so few letters prove nothing: the tables of the last century must be clearly better
 _FEW_BYTES = 3
@@ -158,7 +159,9 @@ def _guess(raw: bytes, declared: str | None) -> str:
     best = max(scores, key=lambda name: scores[name])
     if declared in _CYRILLIC_DECLARED:
         own = scores.get(str(declared), cyrillic_score(sample.decode(str(declared), "replace")))
-        return best if high > _FEW_BYTES and scores[best] > own + _CLEAR_LEAD else str(declared)
+        # the fewer letters, the clearer their verdict must be
+        lead = max(0.25, 1.5 / sqrt(high or 1))
+        return best if high > _FEW_BYTES and scores[best] > own + lead else str(declared)
     return best
 
 
@@ -170,7 +173,7 @@ def _wide(raw: bytes, codec: str | None) -> str | None:
     head = raw[:2000]
     even, odd = (head[start::2].count(0) + head[start::2].count(4) for start in (0, 1))
     declared = codec in {"utf-16", "utf-16-le", "utf-16-be"}
-    if max(even, odd) * (20 if declared else 2.5) < len(head) or not raw:
+    if max(even, odd) * (20 if declared else 2.5) < len(head) or len(raw) < (2 if declared else 4):
         return None
     order = "utf-16-be" if even > odd else "utf-16-le"
     return _strict(raw[: len(raw) // 2 * 2], order)

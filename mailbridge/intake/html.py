@@ -8,85 +8,31 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
+from itertools import islice
 
 from mailbridge.intake.markup import Tag, tokens
 
 #: longer pages are cut; what an SMS can hold stands in the first hundredth of it
 MAX_HTML_CHARS = 512_000
-_MAX_TABLES = 30
+#: text and tags looked at; a long newsletter has some thousands
+_MAX_TOKENS = 60_000
+#: tables in tables; newsletters go down to ten
+_MAX_TABLES = 15
 _MAX_OPEN = 300
 _KEY_CHARS = 40
-_VOID = frozenset(
-    [
-        "area",
-        "base",
-        "br",
-        "col",
-        "embed",
-        "frame",
-        "hr",
-        "img",
-        "input",
-        "link",
-        "meta",
-        "param",
-        "source",
-        "track",
-        "wbr",
-    ]
+
+
+def _names(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+_VOID = _names("area base br col embed frame hr img input link meta param source track wbr")
+_BLOCK = _names(
+    "address article aside blockquote body caption center dd details dialog dir div dl dt fieldset figcaption figure "
+    "footer form h1 h2 h3 h4 h5 h6 header hr html legend li main menu nav ol option p pre section summary table tbody "
+    "tfoot thead tr ul"
 )
-_BLOCK = frozenset(
-    [
-        "address",
-        "article",
-        "aside",
-        "blockquote",
-        "body",
-        "center",
-        "dd",
-        "details",
-        "dialog",
-        "dir",
-        "div",
-        "dl",
-        "dt",
-        "fieldset",
-        "figcaption",
-        "figure",
-        "footer",
-        "form",
-        "h1",
-        "h2",
-        "h3",
-        "h4",
-        "h5",
-        "h6",
-        "header",
-        "hr",
-        "html",
-        "legend",
-        "li",
-        "main",
-        "menu",
-        "nav",
-        "ol",
-        "p",
-        "pre",
-        "section",
-        "summary",
-        "table",
-        "tbody",
-        "tfoot",
-        "thead",
-        "tr",
-        "ul",
-        "caption",
-        "option",
-    ]
-)
-_DROPPED = frozenset(
-    ["head", "datalist", "noframes", "object", "applet", "canvas", "audio", "video", "svg", "math", "template"]
-)
+_DROPPED = _names("head datalist noframes object applet canvas audio video svg math template")
 #: an opened one ends these where their end tag was left out (HTML standard section 13.1.2.4)
 _IMPLIED_END = {"li": ("li",), "dt": ("dt", "dd"), "dd": ("dt", "dd"), "option": ("option",), "p": ("p",)}
 _HIDDEN_STYLE = re.compile(
@@ -99,6 +45,12 @@ _FONT = re.compile(r"(?:^|;)font(?:-size)?:")
 _HIDDEN_CLASS = re.compile(r"\bpre-?header\b|\bgmail_signature\b|\bmoz-signature\b", re.IGNORECASE)
 #: where one block ends and another begins; several together are one
 _BREAK = "\0"
+#: links that only a screen has a use for
+_CHROME = re.compile(
+    r"(?i)(?:view|open|read|see) (?:this |the |it )?(?:e-?mail |message |alert |incident )?(?:in|on) (?:your |a |the )?"
+    r"(?:web )?(?:browser|alertmanager|grafana|zabbix|web)|view alert|silence|unsubscribe|отписаться(?: от рассылки)?"
+    r"|(?:открыть|посмотреть) (?:письмо )?в браузере|privacy policy|политика конфиденциальности|icinga web"
+)
 _BLANKS = re.compile(r"[ \t\r\n\f\v]+")
 
 
@@ -143,7 +95,7 @@ class _Renderer:
         self.quotes = 0
 
     def run(self, markup: str) -> str:
-        for token in tokens(markup):
+        for token in islice(tokens(markup), _MAX_TOKENS):
             if isinstance(token, str):
                 self._text(token)
             elif token.closing:
@@ -296,7 +248,9 @@ class _Renderer:
         href, position = self.link
         self.link = None
         shown = "".join(self.out[position:]) if position <= len(self.out) else "shown"
-        if not shown.strip() and href.lower().startswith(("http://", "https://")):
+        if self.hide and _CHROME.fullmatch(shown.replace(_BREAK, "").strip()) is not None:
+            del self.out[position:]
+        elif not shown.strip() and href.lower().startswith(("http://", "https://")):
             self.out.append(href)
 
     def _start_cell(self) -> None:

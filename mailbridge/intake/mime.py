@@ -27,8 +27,12 @@ _KNOWN_FIELD = re.compile(
     rb"(?i)(?:from|to|subject|date|message-id|mime-version|content-(?:type|transfer-encoding|disposition)|received"
     rb"|return-path|reply-to|x-[\w-]+)[ \t]*:"
 )
+_KNOWN_NAME = re.compile(
+    r"(?i)from|to|cc|bcc|subject|date|sender|message-id|mime-version|content-.+|received|return-path|reply-to|in-reply-to"
+    r"|references|auto-submitted|priority|importance|delivered-to|errors-to|precedence|user-agent|list-.+|resent-.+|x-.+"
+)
 _MIME_FIELD = re.compile(rb"(?i)(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:")
-_GUESSED_BOUNDARY = re.compile(rb"(?:^|\n)--(\S[^\r\n]{0,199}?)[ \t]*\r?\n(?=content-)", re.IGNORECASE)
+_GUESSED_BOUNDARY = re.compile(rb"(?:^|\n)--(\S[^\r\n]{0,199}?)[ \t]{0,20}\r?\n(?=content-)", re.IGNORECASE)
 
 
 class Unreadable(Exception):
@@ -69,6 +73,9 @@ def parse_structure(content: bytes, notes: list[str]) -> Part:
         raise Unreadable("more than 1000 header lines")
     fields = parse_fields(content[start:end])
     body = _after_blank(content, end)
+    if not any(_KNOWN_NAME.fullmatch(known.name) for known in fields):
+        # "Warning: disk full" from something that never heard of headers
+        fields, body = [], start
     if fields and (resumed := _resumed(content, body)) is not None and not _has(fields, b"content-type"):
         fields += parse_fields(content[body:resumed])
         body = _after_blank(content, resumed)

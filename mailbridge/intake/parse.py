@@ -19,12 +19,15 @@ from mailbridge.intake.tidy import tidy_body, unflow
 from mailbridge.model.mail import Attachment, Mail
 
 #: a text part is read up to here; twenty parts of SMS hold 3 kB
-MAX_TEXT_BYTES = 1_000_000
+MAX_TEXT_BYTES = 256_000
+#: the text of a page may stand behind its style sheets
+MAX_HTML_BYTES = 512_000
 #: and kept up to here once it is text
 MAX_BODY_CHARS = 64_000
 _MAX_NOTES = 20
-_QP_SOFT_BREAK = re.compile(rb"=[ \t]*\r?\n")
-_TAGS = re.compile(rb"(?i)<(?:html|body|!doctype html|table|div)\b")
+#: four words in a row are no base64
+_SENTENCE = re.compile(rb"\S [^\s]{1,40} [^\s]{1,40} \S")
+_FOOTER = re.compile(rb"\n[-_*#]")
 _REPLY_SUBJECT = re.compile(r"(?i)\s*(?:re|aw|отв|на|fwd?|пересл)(?:\[\d+\])?:")
 
 
@@ -36,6 +39,9 @@ def parse_mail(content: bytes) -> Mail:
     Source: RFC 5322, 2045 to 2047, 2231, 3676, and what devices make of them.
     """
     notes: list[str] = []
+    if b"\n" not in content:
+        # the line ends of devices that learned mail from a terminal
+        content = content.replace(b"\r", b"\n")
     try:
         root = mime.parse_structure(content, notes)
     except mime.Unreadable as error:
@@ -214,9 +220,10 @@ def _attachment(content: bytes, part: Part) -> Attachment:
 
 def _plain(content: bytes, part: Part, notes: list[str]) -> str:
     """Return the characters of a text part, transfer encoding and charset undone."""
-    end = min(part.end, part.start + MAX_TEXT_BYTES)
+    limit = MAX_HTML_BYTES if part.content_type.value == "text/html" else MAX_TEXT_BYTES
+    end = min(part.end, part.start + limit)
     if end < part.end:
-        notes.append("text cut: only its first megabyte was read")
+        notes.append(f"text cut: only its first {limit // 1000} kB were read")
     raw = _transfer_decoded(content[part.start : end], part.encoding, notes)
     declared = part.content_type.parameters.get("charset", "")
     decoded = charset.decode(raw, declared)
@@ -228,19 +235,11 @@ def _plain(content: bytes, part: Part, notes: list[str]) -> str:
 def _transfer_decoded(raw: bytes, encoding: str, notes: list[str]) -> bytes:
     if encoding == "quoted-printable":
         return binascii.a2b_qp(raw)
-    if encoding in {"base64", "b"}:
-        if _is_no_base64(raw):
-            notes.append("encoding: declared base64, read as it stands")
-            return raw
-        return base64_bytes(raw)
-    return raw
-
-
-def _is_no_base64(raw: bytes) -> bool:
-    """Tell whether a device says base64 and then sends plain text: words and sentences, not one long run."""
-    head = raw[:400].strip()
-    return (
-        b" " in head
-        and re.search(rb"[A-Za-z0-9+/=]{40}", head) is None
-        and re.search(rb"[^\sA-Za-z0-9+/=]", head) is not None
-    )
+    if encoding not in {"base64", "b"}:
+        return raw
+    if _SENTENCE.search(raw[:400].lstrip().partition(b"\n")[0]) is not None:
+        notes.append("encoding: declared base64, read as it stands")
+        return raw
+    # a mailing list adds its footer in plain text below
+    footer = _FOOTER.search(raw)
+    return base64_bytes(raw if footer is None else raw[: footer.start()])

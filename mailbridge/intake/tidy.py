@@ -66,21 +66,18 @@ def tidy_body(text: str, *, reply: bool = False) -> str:
 
 def unflow(text: str, *, delete_space: bool) -> str:
     """Join the soft line breaks of ``format=flowed`` (RFC 3676 section 4); *delete_space* is its ``delsp=yes``."""
-    out: list[str] = []
+    paragraphs: list[list[str]] = []
     soft_depth: int | None = None
     for line in text.replace("\r\n", "\n").split("\n"):
         depth = len(line) - len(line.lstrip(">"))
         content = line[depth:].removeprefix(" ")
-        joins = soft_depth is not None and soft_depth == depth and content != "-- "
-        if joins:
-            out[-1] += content
-        else:
-            out.append("> " * bool(depth) + content if depth else content)
-        soft = content.endswith(" ") and content != "-- "
-        if soft and delete_space:
-            out[-1] = out[-1][:-1]
+        is_signature = content == "-- "
+        if soft_depth is None or soft_depth != depth or is_signature:
+            paragraphs.append(["> "] if depth else [])
+        soft = content.endswith(" ") and not is_signature
+        paragraphs[-1].append(content[:-1] if soft and delete_space else content)
         soft_depth = depth if soft else None
-    return "\n".join(out)
+    return "\n".join("".join(pieces) for pieces in paragraphs)
 
 
 def _fold(lines: list[str]) -> str:
