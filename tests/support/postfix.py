@@ -7,10 +7,12 @@ server in front of the bridge and the smarthost that takes the bridge's reports.
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
+import signal
 import tempfile
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
@@ -94,22 +96,27 @@ class Postfix:
         (config / "main.cf").write_text(_MAIN.format(folder=self.folder, sms_port=sms_port, uid=_UID))
         (config / "master.cf").write_text(_MASTER.format(port=self.port))
         with (self.folder / "log").open("wb") as log:
-            # start-fg stays the parent of the master, so stopping needs no look for a foreign process
+            # start-fg stays as the parent of the master and ends with it
             self.process = await asyncio.create_subprocess_exec(
                 postfix, "-c", str(config), "start-fg", stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
             )
         await until_greeted(self.port, is_alive=lambda: self.process.returncode is None, saying=self.what_it_said)
 
     async def stop(self) -> None:
-        """Stop the master; its children follow it."""
-        if self.process is not None and self.process.returncode is None:
-            self.process.terminate()
+        """Stop the master, whose id it keeps in its own queue; its children and its parent follow it."""
+        if self.process is None or self.process.returncode is not None:
+            return
+        for how in (signal.SIGTERM, signal.SIGKILL):
+            with suppress(OSError, ValueError):
+                os.kill(int((self.folder / "queue/pid/master.pid").read_text()), how)
             try:
                 async with asyncio.timeout(10):
                     await self.process.wait()
+                return
             except TimeoutError:
-                self.process.kill()
-                await self.process.wait()
+                continue
+        self.process.kill()
+        await self.process.wait()
 
     def what_it_said(self) -> str:
         """Return its log, for a failing test."""
