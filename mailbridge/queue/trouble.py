@@ -24,8 +24,10 @@ _MEANINGS: dict[int, tuple[type[StoreError], str]] = {
     sqlite3.SQLITE_IOERR: (StoreError, "the disk of the queue does not work"),
     sqlite3.SQLITE_CONSTRAINT: (StoreError, "the queue holds such a row already"),
 }
+#: what one call brought with it: a row that is there, a value too big, a statement that is wrong
+_OWN = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_ERROR})
 #: the connection is as good as before
-_HARMLESS = frozenset({sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_CONSTRAINT})
+_HARMLESS = _OWN | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
 
 
 def translate(exc: BaseException) -> StoreError:
@@ -46,7 +48,7 @@ def is_disk_trouble(exc: BaseException) -> bool:
 def concerns_all(error: BaseException) -> bool:
     """Tell whether an error of a joint transaction would meet each of its jobs alone, too."""
     code = _code(error.__cause__) if isinstance(error, StoreError) else None
-    return code is not None and code & 0xFF not in {sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_ERROR}
+    return code is not None and code & 0xFF not in _OWN
 
 
 def _code(exc: BaseException | None) -> int | None:
