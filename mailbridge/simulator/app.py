@@ -26,6 +26,8 @@ from mailbridge.simulator.state import CALLBACKS, CARRIER, LEDGER
 from mailbridge.simulator.wire import ELSEWHERE, perform, plain_response
 
 _log = logging.getLogger(__name__)
+#: faults that let some of the true answer through
+_WIRES_THAT_TELL = frozenset({"cut", "trickle"})
 
 
 class Front:
@@ -93,7 +95,7 @@ class Front:
     async def _perform(self, request: web.Request, params: Params, login: str, reply: Reply) -> web.StreamResponse:
         """Write the reply down, wait as it asks, and send it as well or as badly as it says."""
         body = self._render(params, reply)
-        silent = reply.wire in {"hang", "close", "reset"}
+        told = reply.wire is None or reply.wire in _WIRES_THAT_TELL
         self._ledger.add(
             Entry(
                 at=self._carrier.clock.now().timestamp(),
@@ -102,8 +104,8 @@ class Front:
                 login=login,
                 credentials_in=params.credentials_in,
                 params=params.public(),
-                answer=None if silent else body.content,
-                code=reply.answer.code,
+                answer=body.content if told else None,
+                code=reply.answer.code if told else 0,
                 fault=reply.wire or reply.odd,
             )
         )

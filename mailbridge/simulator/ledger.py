@@ -24,7 +24,7 @@ class Entry:
     credentials_in: str
     #: all parameters but the credentials
     params: Mapping[str, str]
-    #: None: no answer was given
+    #: None: the fault left nothing of it
     answer: bytes | None
     code: int
     #: the fault that was performed instead of a plain answer

@@ -197,7 +197,9 @@ async def test_wire(client, series, fault):
         assert status == BODIES[name][0]
         assert BODIES[name][1] in body
     assert len(client.simulator.inbox) == (series is Series.WIRE_AFTER)
-    assert (await client.get("/requests.json"))[0]["fault"] == name
+    entry = (await client.get("/requests.json"))[0]
+    assert entry["fault"] == name
+    assert (entry["answer"] is None) == (name != "cut")
 
 
 async def test_hang(client):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mailbridge.simulator.answers import NOTHING_FOUND, TOO_OFTEN, Answer, failure
+from mailbridge.simulator.answers import TOO_OFTEN, Answer, failure
 from mailbridge.simulator.calls import Call, Reply
 from mailbridge.simulator.phones import UNKNOWN_OPERATOR, operator_of, parse_numbers
 
@@ -36,8 +36,6 @@ def answer(call: Call) -> Reply:
                 "tz": "0",
             }
         )
-    if not found:
-        return Reply(answer=failure(3, NOTHING_FOUND))
     text = "\n".join(", ".join(f"{name} = {value}" for name, value in one.items()) for one in found)
     return Reply(
         answer=Answer(
