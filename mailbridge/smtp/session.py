@@ -167,6 +167,7 @@ class Session(Authentication):
                 roll.buffered_bytes += reader.buffered_bytes - counted_bytes
                 counted_bytes = reader.buffered_bytes
                 if reader.is_hopeless:
+                    self.log_refusal("data", reply.TOO_BIG)
                     await self._answer_mail(replace(reply.TOO_BIG, close=True))
                     return False
                 if roll.buffered_bytes > self.limits.buffered_bytes:

@@ -45,7 +45,7 @@ class Limits:
     #: wait after a wrong password, times the number of wrong ones
     auth_delay_s: float = 1.0
     #: mail content in memory, all sessions together; beyond it mails are put off with 452
-    buffered_bytes: int = 256 * 1024 * 1024
+    buffered_bytes: int = 128 * 1024 * 1024
 
 
 class Member(Protocol):

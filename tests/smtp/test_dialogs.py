@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from tests.support.dialog import Dialog
 from tests.support.door import open_door, unix_listener
@@ -41,3 +43,22 @@ def test_there_are_dialogs() -> None:
     """The dialogs were found, and each says in its first line what it shows."""
     assert len(DIALOGS) >= 80
     assert all(dialog.lines[0].startswith("# ") for dialog in DIALOGS)
+
+
+@pytest.mark.slow
+async def test_over_tcp_on_uvloop() -> None:
+    """Every SMTP dialog runs the same on the event loop of production."""
+
+    async def run_all() -> list[str]:
+        failures = []
+        for dialog in DIALOGS:
+            if dialog.only == "lmtp":
+                continue
+            async with open_door(**dialog.settings) as door:
+                try:
+                    await dialog.run(door, lmtp=False)
+                except AssertionError as error:
+                    failures.append(f"{dialog.name}: {error}")
+        return failures
+
+    assert await asyncio.to_thread(uvloop.run, run_all()) == []
