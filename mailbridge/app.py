@@ -19,6 +19,7 @@ import structlog
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.model import Config
+from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.dispatcher import Dispatcher
@@ -46,7 +47,6 @@ from mailbridge.report.mailer import Mailer
 from mailbridge.report.policy import is_reportable
 from mailbridge.report.relay import Relay
 from mailbridge.report.reporter import Reporter
-from mailbridge.report.smarthost import parse_smarthost
 from mailbridge.smtp.contract import Doorman
 from mailbridge.smtp.server import Door
 from mailbridge.web import callback, health, metrics

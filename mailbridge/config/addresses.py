@@ -6,7 +6,6 @@ import ipaddress
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from urllib.parse import SplitResult, parse_qsl, urlsplit
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9])?"
 _HOSTNAME = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -68,13 +67,13 @@ def parse_listen(text: str) -> ListenAddress:
 
 def _parse_host(host: str, text: str) -> str:
     if host.startswith("[") and host.endswith("]"):
-        if not _is_ip(host[1:-1], version=6):
+        if not is_ip(host[1:-1], version=6):
             raise ValueError("not an IPv6 address between the brackets; write [::1]:2525")
         return host[1:-1]
     if ":" in host:
-        fix = f"[{host}]:{text.rpartition(':')[2]}" if _is_ip(host, version=6) else "[::1]:2525"
+        fix = f"[{host}]:{text.rpartition(':')[2]}" if is_ip(host, version=6) else "[::1]:2525"
         raise ValueError(f"an IPv6 address needs brackets; write {fix}")
-    if not is_hostname(host) or (re.fullmatch(r"[0-9.]+", host) and not _is_ip(host, version=4)):
+    if not is_hostname(host) or (re.fullmatch(r"[0-9.]+", host) and not is_ip(host, version=4)):
         raise ValueError("not a host name or an IP address; write 127.0.0.1:2525, [::1]:2525 or unix:/path")
     return host
 
@@ -86,39 +85,6 @@ def parse_port(text: str) -> int:
     return int(text)
 
 
-def check_smarthost(url: str) -> None:
-    """Check ``smtp[s]://[user:password@]host[:port][?starttls=off|auto|required]``, which the mailer reads.
-
-    Raises: ValueError with "what is wrong; what to write instead", never with a part of *url*.
-    """
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        raise ValueError("not a URL; write smtp://mail.example.org:25") from None
-    if parts.scheme not in ("smtp", "smtps") or not url.isprintable() or " " in url:
-        raise ValueError("not an smtp:// or smtps:// URL; write smtp://mail.example.org:25")
-    host = parts.hostname or ""
-    if not (is_hostname(host) or _is_ip(host, version=6)) or port == 0:
-        raise ValueError("no usable host and port in it; write smtp://mail.example.org:25")
-    if parts.path not in ("", "/") or parts.fragment:
-        raise ValueError("something follows the host; write #, ? and / of a password as %23, %3F and %2F")
-    if bool(parts.username) != bool(parts.password):
-        raise ValueError("a user without a password, or the reverse; write smtp://user:password@mail.example.org")
-    _check_starttls(parts, is_protected=not parts.username or is_loopback_host(host))
-
-
-def _check_starttls(parts: SplitResult, *, is_protected: bool) -> None:
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    word = options.pop("starttls", None)
-    if options or word not in (None, "off", "auto", "required"):
-        raise ValueError("an unknown option after the ?; write ?starttls=required, ?starttls=auto or ?starttls=off")
-    if word is not None and parts.scheme == "smtps":
-        raise ValueError("smtps:// is TLS already; drop ?starttls=, or write smtp://")
-    if word in ("off", "auto") and not is_protected:
-        raise ValueError("the password would travel readable by all; write ?starttls=required, or smtps://")
-
-
 def is_hostname(text: str) -> bool:
     """Tell whether *text* can be a host name or an IPv4 address (RFC 1123 2.1; underscores are let pass)."""
     return len(text) <= _MAX_HOSTNAME and _HOSTNAME.fullmatch(text) is not None
@@ -126,18 +92,19 @@ def is_hostname(text: str) -> bool:
 
 def is_loopback_host(host: str) -> bool:
     """Tell whether *host* is this machine."""
-    return host.lower() == "localhost" or (_is_ip(host) and ipaddress.ip_address(host).is_loopback)
+    return host.lower() == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
 
 def is_private_host(host: str) -> bool:
     """Tell whether *host* is this machine, a private address, or a name without dots (of a container)."""
-    if _is_ip(host):
+    if is_ip(host):
         address = ipaddress.ip_address(host)
         return address.is_loopback or (address.is_private and not address.is_link_local and not address.is_unspecified)
     return "." not in host or host.lower().endswith(".localhost")
 
 
-def _is_ip(text: str, version: int | None = None) -> bool:
+def is_ip(text: str, version: int | None = None) -> bool:
+    """Tell whether *text* is an IP address, of that version where one is named."""
     try:
         return version in (None, ipaddress.ip_address(text).version)
     except ValueError:

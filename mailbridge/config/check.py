@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 
-from mailbridge.config.addresses import TcpAddress, check_smarthost, parse_listen
+from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.check_gateways import check_gateways
 from mailbridge.config.check_smtp import check_smtp
 from mailbridge.config.model import Config, MessageDefaults
 from mailbridge.config.regions import REGIONS
+from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.config.tree import Findings
 
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
@@ -94,7 +95,7 @@ def _check_bounce(config: Config, findings: Findings) -> None:
     bounce = config.bounce
     if bounce.smarthost is not None:
         try:
-            check_smarthost(bounce.smarthost)
+            parse_smarthost(bounce.smarthost)
         except ValueError as error:
             findings.report_error(("bounce", "smarthost"), error)
     elif bounce.mode == "mail":

@@ -12,11 +12,11 @@ from typing import Self
 
 import aiosmtplib
 
+from mailbridge.config.smarthost import Smarthost, StartTls
 from mailbridge.errors import RelayError, RelayRefused, RelayUnavailable
 from mailbridge.queue.contract import OutgoingMail
 from mailbridge.report.dsn import is_plain_address
 from mailbridge.report.mime import one_line
-from mailbridge.report.smarthost import Smarthost, StartTls
 
 CONNECT_TIMEOUT_S = 20.0
 #: RFC 5321 4.5.3.2 would wait ten minutes for the answer to the final dot; other mails wait behind this one

@@ -82,7 +82,14 @@ async def test_every_error_has_its_outcome(gateway, series, code):
     assert outcome.error.code == str(real)
 
 
-@pytest.mark.parametrize("status", [22, 23, 24, 25])
+async def test_money_that_ends_within_a_batch_suspends_the_rest(gateway):
+    """The first one is accepted; the one there is no money for waits."""
+    good, poor = await gateway.send(batch(message(phone="+79991234567"), message(phone="+79990000324")))
+    assert isinstance(good, Accepted)
+    assert isinstance(poor, Suspended)
+
+
+@pytest.mark.parametrize("status", [22, 23, 25])
 async def test_a_number_refused_beside_a_good_one(gateway, status):
     """The good one is accepted, the other refused with the words of its err."""
     good, bad = await gateway.send(batch(message(phone="+79991234567"), message(phone=f"+799900003{status}")))

@@ -9,10 +9,10 @@ import ssl
 import pytest
 import trustme
 
+from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.errors import RelayRefused, RelayUnavailable
 from mailbridge.queue.contract import OutgoingMail
 from mailbridge.report.relay import Relay
-from mailbridge.report.smarthost import parse_smarthost
 from tests.support.reports import NOW
 from tests.support.smarthost import running_smarthost
 

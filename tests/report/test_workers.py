@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 from structlog.testing import capture_logs
 
+from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.loops import Loop
 from mailbridge.model.message import Alphabet, Message
 from mailbridge.model.phone import Phone
@@ -17,7 +18,6 @@ from mailbridge.queue.memory import MemoryStore
 from mailbridge.report.mailer import Mailer, decide_retry
 from mailbridge.report.relay import Relay
 from mailbridge.report.reporter import DailyLimit, Reporter
-from mailbridge.report.smarthost import parse_smarthost
 from tests.support.clock import FakeClock
 from tests.support.reports import ORIGINAL, SETTINGS, parse
 from tests.support.smarthost import running_smarthost

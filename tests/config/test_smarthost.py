@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mailbridge.report.smarthost import Smarthost, StartTls, parse_smarthost
+from mailbridge.config.smarthost import Smarthost, StartTls, parse_smarthost
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_urls_are_read(*, url, host, port, implicit, starttls, user, password):
         ("smtp://h/path", "path"),
         ("smtp://u:hunt#er2@h", "%23"),
         ("smtp://h?starttls=maybe", "required"),
-        ("smtp://h?tls=on", "tls"),
+        ("smtp://h?tls=on", "starttls"),
         ("smtps://h?starttls=required", "smtps://"),
         ("smtp://u:hunter2@mail.example.org?starttls=auto", "starttls=required"),
         ("smtp://u:hunter2@mail.example.org?starttls=off", "starttls=required"),
