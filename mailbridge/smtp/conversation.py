@@ -284,7 +284,7 @@ class Conversation(SMTP):
             except Exception:
                 self.site.log.exception("session_failed", client=self.client.address)
                 await self.fault(reply.LOCAL_ERROR)
-        if self._is_leaving and not self._has_quit():
+        if self._is_leaving and not self._has_quit() and not self.site.roll.is_closing:
             return await self._linger()
         return await self.flush()
 

@@ -24,11 +24,17 @@ class UserPasswords:
     """
 
     def __init__(self, users: Sequence[User], *, workers: int = 2) -> None:
-        self._hashes = {user.name: user.password.get_secret_value() for user in users}
+        self._hashes: dict[str, str] = {}
         self._hasher = PasswordHasher()
         self._pool = ThreadPoolExecutor(max_workers=workers, thread_name_prefix="password")
         self._key = secrets.token_bytes(32)
         self._known: dict[str, bytes] = {}
+        self.replace(users)
+
+    def replace(self, users: Sequence[User]) -> None:
+        """Know *users* from now on, and nobody else."""
+        self._hashes = {user.name: user.password.get_secret_value() for user in users}
+        self._known.clear()
 
     async def verify(self, name: str, password: str) -> bool:
         """Tell whether *password* is that of user *name*, in the same time for an unknown name."""
@@ -36,8 +42,10 @@ class UserPasswords:
         known = self._known.get(name)
         if known is not None and hmac.compare_digest(known, seal):
             return True
+        asked = self._hashes
         is_right = await asyncio.get_running_loop().run_in_executor(self._pool, self._check, name, password)
-        if is_right:
+        # what was right for users replaced meanwhile is not remembered for those of today
+        if is_right and asked is self._hashes:
             self._known[name] = seal
         return is_right
 

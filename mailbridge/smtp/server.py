@@ -110,6 +110,11 @@ class Door:
         for context, listener in self._contexts:
             reload_context(context, listener.certificate or "", listener.private_key)
 
+    def replace_users(self, users: Sequence[User]) -> None:
+        """Let *users* sign in from now on; those inside stay. Without effect where ``passwords`` was handed in."""
+        if self._own_passwords is not None:
+            self._own_passwords.replace(users)
+
     async def stop(self, drain_s: float = 10.0) -> None:
         """Close the listeners, finish the mails that are coming in, and return when everybody has gone.
 

@@ -269,3 +269,17 @@ async def test_a_password_that_was_right_is_not_hashed_again() -> None:
     assert not await passwords.verify("zabbix", "other")
     assert not await passwords.verify("broken", "s3cret")
     passwords.close()
+
+
+async def test_users_can_be_replaced_while_the_door_is_open() -> None:
+    """A user taken out of the configuration no longer gets in, even with a password that was right before."""
+    async with open_door({"auth": "optional"}, users=USERS) as door:
+        reader, writer = await door.connect()
+        await hear(reader)
+        assert await say(reader, writer, "EHLO x", "AUTH PLAIN " + GOOD) == str(reply.SIGNED_IN)
+        door.door.replace_users([])
+        reader, second = await door.connect()
+        await hear(reader)
+        assert await say(reader, second, "EHLO x", "AUTH PLAIN " + GOOD) == str(reply.AUTH_FAILED)
+        writer.close()
+        second.close()
