@@ -99,9 +99,9 @@ class MemoryStore:
     # -- mails
     async def put(self, mail: NewMail) -> PutResult:
         """Keep a mail."""
-        if mail.id in self._t.mails:
-            raise StoreError(f"there is a mail {mail.id} already")
         sifted = rules.sift(mail, self._t.keys)
+        if sifted.messages and mail.id in self._t.mails:
+            raise StoreError(f"there is a mail {mail.id} already")
         if sifted.messages:
             self._t.mails[mail.id] = _stored_mail(mail)
             self._t.keys |= sifted.keys

@@ -70,6 +70,12 @@ class TestPut:
             await store.put(new_mail("M1"))
         assert len(await store.get_messages("M1")) == 1
 
+    async def test_a_mail_put_again_is_its_own_duplicate(self, store):
+        """A caller that does not know whether its commit went through may put the same mail again."""
+        mail = new_mail("M1", new_message("M1.1", key="k"))
+        await store.put(mail)
+        assert (await store.put(mail)).duplicates == {"M1.1": "M1.1"}
+
     async def test_what_nobody_put_is_not_there(self, store):
         assert await store.get_mail("M9") is None
         assert await store.get_messages("M9") == []
