@@ -9,7 +9,8 @@ import click
 from pydantic import SecretStr
 
 from mailbridge import log as logging_setup
-from mailbridge.cli.serve import listen_of, run_bridge
+from mailbridge.cli.runner import listen_of, run_bridge
+from mailbridge.config.addresses import is_loopback_host
 from mailbridge.config.model import Config, Listener, MessageDefaults, Queue, SmscGateway, Smtp, Web
 from mailbridge.simulator.server import Simulator
 from mailbridge.simulator.settings import AccountSettings, SimulatorSettings
@@ -26,7 +27,7 @@ async def run_demo(folder: Path, *, smtp: str, listen: str) -> int:
         click.echo(f"mailbridge: cannot listen on {listen}: {error.strerror}; choose another with --listen", err=True)
         return 1
     config = Config(
-        smtp=Smtp(hostname="localhost", listen=[Listener(address=smtp)]),
+        smtp=Smtp(hostname="localhost", listen=[demo_listener(smtp)]),
         message=MessageDefaults(),
         gateways={
             "simulator": SmscGateway(url=[simulator.url], login=account.login, password=SecretStr(account.password))
@@ -41,9 +42,21 @@ async def run_demo(folder: Path, *, smtp: str, listen: str) -> int:
         await simulator.stop()
 
 
+#: RFC 1918 and RFC 4193: where the demo is shown to colleagues, or sits in a container behind a published port
+_PRIVATE = ["127.0.0.0/8", "::1", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"]
+
+
+def demo_listener(smtp: str) -> Listener:
+    """Return the door at *smtp*: open to this machine, and to private networks where it is asked to listen there."""
+    host, _ = listen_of(smtp)
+    return Listener(address=smtp) if is_loopback_host(host) else Listener(address=smtp, allow=_PRIVATE)
+
+
 def greeting(smtp: str, page: str) -> str:
     """Return what a newcomer needs to see: two addresses and one line to paste."""
-    host, _, port = smtp.rpartition(":")
+    host, port = listen_of(smtp)
+    # what listens everywhere is reached here
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
     paste = (
         f'python3 -c "import smtplib, time; s = smtplib.SMTP({host!r}, {port}); '
         "s.sendmail('me@example.org', ['+79991234567@sms.local'], "

@@ -1,36 +1,20 @@
-"""``serve`` and ``demo``: run the bridge in the foreground, with signals.
-
-SIGTERM and SIGINT drain and stop, a second one stops at once; SIGHUP reloads and keeps the last good configuration.
-"""
+"""``serve`` and ``demo``: run the bridge in the foreground, with signals."""
 
 from __future__ import annotations
 
 import asyncio
 import os
-import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import click
-import structlog
 
-from mailbridge import log as logging_setup
-from mailbridge.cli.common import EXIT_FAILED, config_file, config_option, fail, opened_store
+from mailbridge.cli.common import config_file, config_option
+from mailbridge.cli.runner import STOPPED_AT_ONCE, configure_log, loop_factory, run_bridge
 from mailbridge.config.load import load_config
 from mailbridge.config.model import Config
-from mailbridge.errors import ConfigError
-
-log = structlog.get_logger()
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 @click.command()
@@ -39,14 +23,26 @@ def serve(config_path: str | None) -> None:
     """Run the bridge in the foreground."""
     path = config_file(config_path)
     config = load_config(path, environ=os.environ)
-    _configure_log(config)
+    configure_log(config)
     _run(config, lambda: load_config(path, environ=os.environ))
 
 
 @click.command()
-@click.option("--smtp", default="127.0.0.1:2525", show_default=True, metavar="HOST:PORT", help="Where mail comes in.")
 @click.option(
-    "--listen", default="127.0.0.1:8025", show_default=True, metavar="HOST:PORT", help="The simulator's page and API."
+    "--smtp",
+    default="127.0.0.1:2525",
+    envvar="MAILBRIDGE_DEMO_SMTP",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="Where mail comes in; elsewhere than on loopback, private networks may send, too.",
+)
+@click.option(
+    "--listen",
+    default="127.0.0.1:8025",
+    envvar="MAILBRIDGE_DEMO_LISTEN",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="The simulator's page and API.",
 )
 def demo(smtp: str, listen: str) -> None:
     """Run the bridge with the built-in simulator, a temporary queue and no configuration."""
@@ -54,100 +50,15 @@ def demo(smtp: str, listen: str) -> None:
 
     with (
         TemporaryDirectory(prefix="mailbridge-demo-") as folder,
-        asyncio.Runner(loop_factory=_loop_factory()) as runner,
+        asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
         code = runner.run(run_demo(Path(folder), smtp=smtp, listen=listen))
     sys.exit(code)
 
 
-def _configure_log(config: Config) -> None:
-    logging_setup.configure(fmt=config.log.format, level=config.log.level, phones=config.log.phones)
-
-
 def _run(config: Config, reload: Callable[[], Config]) -> None:
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         code = runner.run(run_bridge(config, reload=reload))
     # a thread stuck on a dead disk must not keep a stopped bridge alive
     sys.stdout.flush()
     os._exit(code) if code == STOPPED_AT_ONCE else sys.exit(code)
-
-
-#: two signals: the second one said "now"
-STOPPED_AT_ONCE = 130
-
-
-async def run_bridge(
-    config: Config, *, reload: Callable[[], Config] | None, on_ready: Callable[[], None] | None = None
-) -> int:
-    """Run a bridge until a signal stops it; return the exit code."""
-    from mailbridge.app import Bridge
-    from mailbridge.failpoints import from_environment
-
-    async with opened_store(config, exclusive=True) as store:
-        bridge = Bridge(config, store=store, failpoint=from_environment(os.environ))
-        loop = asyncio.get_running_loop()
-        stop, now = asyncio.Event(), asyncio.Event()
-
-        def on_stop() -> None:
-            (now if stop.is_set() else stop).set()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, on_stop)
-        reloads: set[asyncio.Task[None]] = set()
-
-        def on_hup() -> None:
-            task = asyncio.create_task(_reload(bridge.reload, reload), name="reload")
-            reloads.add(task)
-            task.add_done_callback(reloads.discard)
-
-        if reload is not None:
-            loop.add_signal_handler(signal.SIGHUP, on_hup)
-        try:
-            await bridge.start()
-        except (OSError, ValueError) as error:
-            log.error("cannot start", because=str(error))  # noqa: TRY400 - the operator needs the words, not the trace
-            await bridge.stop(0)
-            return EXIT_FAILED
-        if on_ready is not None:
-            on_ready()
-        await stop.wait()
-        return await _stop(bridge.stop, now)
-
-
-async def _stop(stop: Callable[[], object], now: asyncio.Event) -> int:
-    stopping = asyncio.ensure_future(stop())  # type: ignore[call-overload]
-    at_once = asyncio.ensure_future(now.wait())
-    await asyncio.wait({stopping, at_once}, return_when=asyncio.FIRST_COMPLETED)
-    at_once.cancel()
-    if stopping.done():
-        await stopping
-        return 0
-    log.warning("stopped at once", because="second signal; what was in flight is asked about after the next start")
-    stopping.cancel()
-    return STOPPED_AT_ONCE
-
-
-async def _reload(put_in_force: Callable[[Config], object], reload: Callable[[], Config] | None) -> None:
-    assert reload is not None
-    try:
-        config = reload()
-        await put_in_force(config)  # type: ignore[misc]
-    except ConfigError as error:
-        log.error("reload refused", problems=[str(problem) for problem in error.problems])  # noqa: TRY400
-    except (OSError, ValueError) as error:
-        log.error("reload refused", problems=[str(error)])  # noqa: TRY400
-    else:
-        _configure_log(config)
-
-
-def listen_of(text: str) -> tuple[str, int]:
-    """Read ``HOST:PORT`` from the command line."""
-    from mailbridge.config.addresses import TcpAddress, parse_listen
-
-    try:
-        address = parse_listen(text)
-    except ValueError as error:
-        fail(f"{text}: {error}", 2)
-    if not isinstance(address, TcpAddress):
-        fail(f"{text}: write HOST:PORT", 2)
-    return address.host, address.port

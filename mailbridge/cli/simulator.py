@@ -7,7 +7,7 @@ import signal
 
 import click
 
-from mailbridge.cli.serve import listen_of
+from mailbridge.cli.runner import listen_of
 
 
 @click.command()

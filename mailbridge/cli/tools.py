@@ -10,7 +10,7 @@ from importlib.metadata import version as version_of
 import click
 
 import mailbridge
-from mailbridge.cli.common import config_option, fail, get_config, json_option, print_json
+from mailbridge.cli.common import EXIT_FAILED, config_option, fail, get_config, json_option, print_json
 from mailbridge.config.model import Config
 from mailbridge.errors import ConfigError
 
@@ -58,15 +58,23 @@ _TIMEOUT_S = 5.0
 
 @click.command()
 @config_option
-def check(config_path: str | None) -> None:
+@click.option(
+    "--ready",
+    is_flag=True,
+    help="Exit 0 where the bridge can work and 1 where it can't, as container engines ask; "
+    "a suspended gateway is no reason to restart.",
+)
+def check(config_path: str | None, *, ready: bool) -> None:
     """Ask the bridge on this machine whether it is well: one status line, exit 0, 1, 2 or 3."""
     try:
         config = get_config(config_path)
     except ConfigError as error:
         click.echo(f"UNKNOWN - configuration: {error.problems[0]}")
-        sys.exit(_UNKNOWN)
+        sys.exit(EXIT_FAILED if ready else _UNKNOWN)
     code, line = asyncio.run(_check(config))
     click.echo(line)
+    if ready:
+        code = 0 if code in (_OK, _WARNING) else EXIT_FAILED
     sys.exit(code)
 
 

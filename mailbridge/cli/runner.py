@@ -1,0 +1,115 @@
+"""Running a bridge until a signal ends it; shared by ``serve`` and ``demo``.
+
+SIGTERM and SIGINT drain and stop, a second one stops at once; SIGHUP reloads and keeps the last good configuration.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Callable
+
+import structlog
+
+from mailbridge import log as logging_setup
+from mailbridge.cli.common import EXIT_FAILED, fail, opened_store
+from mailbridge.config.model import Config
+from mailbridge.errors import ConfigError
+
+log = structlog.get_logger()
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Return uvloop's loop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+def configure_log(config: Config) -> None:
+    """Log as *config* has it."""
+    logging_setup.configure(fmt=config.log.format, level=config.log.level, phones=config.log.phones)
+
+
+#: two signals: the second one said "now"
+STOPPED_AT_ONCE = 130
+
+
+async def run_bridge(
+    config: Config, *, reload: Callable[[], Config] | None, on_ready: Callable[[], None] | None = None
+) -> int:
+    """Run a bridge until a signal stops it; return the exit code."""
+    from mailbridge.app import Bridge
+    from mailbridge.failpoints import from_environment
+
+    async with opened_store(config, exclusive=True) as store:
+        bridge = Bridge(config, store=store, failpoint=from_environment(os.environ))
+        loop = asyncio.get_running_loop()
+        stop, now = asyncio.Event(), asyncio.Event()
+
+        def on_stop() -> None:
+            (now if stop.is_set() else stop).set()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, on_stop)
+        reloads: set[asyncio.Task[None]] = set()
+
+        def on_hup() -> None:
+            task = asyncio.create_task(_reload(bridge.reload, reload), name="reload")
+            reloads.add(task)
+            task.add_done_callback(reloads.discard)
+
+        if reload is not None:
+            loop.add_signal_handler(signal.SIGHUP, on_hup)
+        try:
+            await bridge.start()
+        except (OSError, ValueError) as error:
+            log.error("cannot start", because=str(error))  # noqa: TRY400 - the operator needs the words, not the trace
+            await bridge.stop(0)
+            return EXIT_FAILED
+        if on_ready is not None:
+            on_ready()
+        await stop.wait()
+        return await _stop(bridge.stop, now)
+
+
+async def _stop(stop: Callable[[], object], now: asyncio.Event) -> int:
+    stopping = asyncio.ensure_future(stop())  # type: ignore[call-overload]
+    at_once = asyncio.ensure_future(now.wait())
+    await asyncio.wait({stopping, at_once}, return_when=asyncio.FIRST_COMPLETED)
+    at_once.cancel()
+    if stopping.done():
+        await stopping
+        return 0
+    log.warning("stopped at once", because="second signal; what was in flight is asked about after the next start")
+    stopping.cancel()
+    return STOPPED_AT_ONCE
+
+
+async def _reload(put_in_force: Callable[[Config], object], reload: Callable[[], Config] | None) -> None:
+    assert reload is not None
+    try:
+        config = reload()
+        await put_in_force(config)  # type: ignore[misc]
+    except ConfigError as error:
+        log.error("reload refused", problems=[str(problem) for problem in error.problems])  # noqa: TRY400
+    except (OSError, ValueError) as error:
+        log.error("reload refused", problems=[str(error)])  # noqa: TRY400
+    else:
+        configure_log(config)
+
+
+def listen_of(text: str) -> tuple[str, int]:
+    """Read ``HOST:PORT`` from the command line."""
+    from mailbridge.config.addresses import TcpAddress, parse_listen
+
+    try:
+        address = parse_listen(text)
+    except ValueError as error:
+        fail(f"{text}: {error}", 2)
+    if not isinstance(address, TcpAddress):
+        fail(f"{text}: write HOST:PORT", 2)
+    return address.host, address.port
