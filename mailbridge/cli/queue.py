@@ -145,8 +145,8 @@ async def show_(id_: str, config_path: str | None, *, as_json: bool) -> None:
     async with opened_store(get_config(config_path)) as store:
         shapes = await show(store, id_)
     if as_json:
-        # a message's id gives the message, a mail's id gives all of its messages
-        print_json(shapes[0] if "." in id_ else shapes)
+        # one message is an object, the several of a mail are an array
+        print_json(shapes[0] if len(shapes) == 1 else shapes)
         return
     for shape in shapes:
         _print_message(shape)
