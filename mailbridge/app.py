@@ -294,10 +294,11 @@ class Bridge:
         Raises: OSError when a new listener cannot be opened; then everything is as before.
         """
         front = _Front(self._build_reception(config), build_doorman(config))
-        if (config.smtp, config.users) != (self._config.smtp, self._config.users):
+        if config.smtp != self._config.smtp:
             await self._move_door(config)
         else:
             self.door.reload_certificates()
+            self.door.replace_users(config.users)
         self._front.reception, self._front.doorman = front.reception, front.doorman
         if config.gateways != self._config.gateways:
             self._retired += self.board.replace(build_carriers(config, self._clock))
@@ -309,11 +310,11 @@ class Bridge:
         self._ring("prober")()
 
     async def _move_door(self, config: Config) -> None:
-        old, new = self.door, self._build_door(config)
-        await old.stop(DRAIN_S)
+        await self.door.stop(DRAIN_S)
+        self.door = self._build_door(config)
         try:
-            await new.start()
+            await self.door.start()
         except (OSError, ValueError):
-            await old.start()
+            self.door = self._build_door(self._config)
+            await self.door.start()
             raise
-        self.door = new

@@ -19,8 +19,8 @@ import structlog
 
 from mailbridge.model.phone import mask_phone
 
-#: fields that hold a phone, or an address with a phone in it
-_PHONE_FIELDS = ("phone", "recipient")
+#: fields that are a phone, or an address or a gateway's words with a phone in them
+_PHONE_FIELDS = ("phone", "recipient", "sender", "to", "text", "diagnostic", "reason", "error")
 _LONG_NUMBER = re.compile(r"\d(?:[\d.\-() ]{5,}\d)")
 _MAX_FIELD_CHARS = 2000
 

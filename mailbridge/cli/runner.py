@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 from collections.abc import Callable
 
@@ -34,6 +35,8 @@ def configure_log(config: Config) -> None:
     logging_setup.configure(fmt=config.log.format, level=config.log.level, phones=config.log.phones)
 
 
+#: files open beside the connections: queue, listeners, requests, libraries
+_OTHER_FILES = 256
 #: two signals: the second one said "now"
 STOPPED_AT_ONCE = 130
 
@@ -45,6 +48,7 @@ async def run_bridge(
     from mailbridge.app import Bridge
     from mailbridge.failpoints import from_environment
 
+    _raise_file_limit(config.smtp.max_connections)
     async with opened_store(config, exclusive=True) as store:
         bridge = Bridge(config, store=store, failpoint=from_environment(os.environ))
         loop = asyncio.get_running_loop()
@@ -74,6 +78,16 @@ async def run_bridge(
             on_ready()
         await stop.wait()
         return await _stop(bridge.stop, now)
+
+
+def _raise_file_limit(connections: int) -> None:
+    """Ask for as many open files as the connections allowed may need; what the system gives has to do."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = connections + _OTHER_FILES
+    if soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(wanted, hard), hard))
+        if hard < wanted:
+            log.warning("few files", limit=hard, wanted=wanted, because="smtp.max_connections may not be reached")
 
 
 async def _stop(stop: Callable[[], object], now: asyncio.Event) -> int:
