@@ -41,11 +41,6 @@ class Parameters:
     parameters: dict[str, str]
 
 
-def is_field(line: bytes) -> bool:
-    """Tell whether *line* begins like a header field."""
-    return _FIELD.match(line) is not None
-
-
 def parse_fields(block: bytes) -> list[Field]:
     """Split a header block into its fields; a line that is none is skipped."""
     fields: list[Field] = []

@@ -32,6 +32,9 @@ _BLOCK = _names(
     "footer form h1 h2 h3 h4 h5 h6 header hr html legend li main menu nav ol option p pre section summary table tbody "
     "tfoot thead tr ul"
 )
+#: what an implied end does not reach beyond
+_SCOPE = _names("ul ol menu dl table td th blockquote")
+_CELLS = _names("td th tr")
 _DROPPED = _names("head datalist noframes object applet canvas audio video svg math template")
 #: an opened one ends these where their end tag was left out (HTML standard section 13.1.2.4)
 _IMPLIED_END = {"li": ("li",), "dt": ("dt", "dd"), "dd": ("dt", "dd"), "option": ("option",), "p": ("p",)}
@@ -92,6 +95,7 @@ class _Renderer:
         # name and depth of the hidden element we are in
         self.skip_name = ""
         self.skip_depth = 0
+        self.skip_tables = 0
         self.quotes = 0
 
     def run(self, markup: str) -> str:
@@ -130,17 +134,26 @@ class _Renderer:
                 self.skip_name, self.skip_depth = name, 1
             self._break(name)
             return
-        for implied in _IMPLIED_END.get(name, ()):
-            if any(element.name == implied for element in self.open[-3:]):
-                self._pop(implied, 3)
-        self._break(name)
+        self._end_implied(_IMPLIED_END.get(name, ()))
         self._push(tag, style)
+        self._break(name)
         self._structure(tag)
+
+    def _end_implied(self, names: tuple[str, ...]) -> None:
+        for element in reversed(self.open[-3:] if names else ()):
+            if element.name in names:
+                self._pop(element.name, 3)
+                return
+            if element.name in _SCOPE:
+                return
 
     def _start_inside_hidden(self, tag: Tag) -> None:
         name = tag.name
-        if name == self.skip_name:
-            if name in {"p", "td", "th", "tr", "li"}:
+        if self.skip_name in _CELLS and (name == "table" or self.skip_tables):
+            # rows and cells of a table inside are not the next ones of ours
+            self.skip_tables += name == "table"
+        elif name == self.skip_name:
+            if name in {"p", "li"} or name in _CELLS:
                 # its end tag was left out: a new one begins, which is looked at on its own
                 self.skip_name = ""
             elif not tag.self_closing:
@@ -148,6 +161,17 @@ class _Renderer:
         elif (self.skip_name == "head" and name == "body") or (
             self.skip_name == "p" and name in {"table", "div", "ul", "ol", "h1", "h2", "h3"}
         ):
+            self.skip_name = ""
+
+    def _end_inside_hidden(self, name: str) -> None:
+        if self.skip_tables:
+            self.skip_tables -= name == "table"
+        elif name == self.skip_name:
+            self.skip_depth -= 1
+            if self.skip_depth <= 0:
+                self.skip_name = ""
+                self._break(name)
+        elif self.skip_name in _CELLS and name in {"table", "tr"}:
             self.skip_name = ""
 
     def _push(self, tag: Tag, style: str) -> None:
@@ -190,15 +214,8 @@ class _Renderer:
 
     def _end(self, name: str) -> None:
         if self.skip_name:
-            if name == self.skip_name:
-                self.skip_depth -= 1
-                if self.skip_depth <= 0:
-                    self.skip_name = ""
-                    self._break(name)
-                return
-            if self.skip_name in {"td", "th", "tr"} and name in {"table", "tr"}:
-                self.skip_name = ""
-            else:
+            self._end_inside_hidden(name)
+            if self.skip_name or name not in {"table", "tr"}:
                 return
         match name:
             case "table":
@@ -211,8 +228,8 @@ class _Renderer:
                 self._end_link()
             case _:
                 pass
-        self._break(name)
         self._pop(name, 40)
+        self._break(name)
 
     def _pop(self, name: str, reach: int) -> None:
         for depth in range(len(self.open) - 1, max(-1, len(self.open) - 1 - reach), -1):

@@ -12,6 +12,8 @@ from mailbridge.intake.clean import clean_text
 
 #: a line drawn with signs; ``~`` is left alone: the gateway gives it a meaning and a text may be about it
 _RULE = re.compile(r"[-=_*#+|—–─═━·.]{5,}|(?:[-=_*] ){4,}[-=_*]")
+_SIGNATURE = "-- "
+#: a signature whose blank was lost is no longer than this
 _SIGNATURE_LINES = 5
 _PHONE_SIGNATURE = re.compile(
     r"(?i)(?:sent from (?:my |mail for |yahoo |outlook|the |gmail |proton|samsung|huawei|xiaomi|a )|get outlook for "
@@ -39,6 +41,7 @@ _BLOCK_LINE = re.compile(
     r"(?i)[*]?(?:sent|date|to|cc|subject|reply-to|importance"
     r"|отправлено|дата|кому|копия|тема|важность|gesendet|an|betreff) ?:[*]?.*"
 )
+_DATE_LINE = re.compile(r"(?i)[*]?(?:sent|date|отправлено|дата) ?:")
 _SUBJECT_LINE = re.compile(r"(?i)[*]?(?:subject|тема|to|кому|sent|date|отправлено|дата) ?:")
 _PGP_HEAD = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----\n(?:[A-Za-z]+: [^\n]*\n)*\n?")
 _PGP_SIGNATURE = re.compile(r"\n?-----BEGIN PGP SIGNATURE-----[^\0]*?(?:-----END PGP SIGNATURE-----|\Z)")
@@ -53,11 +56,10 @@ def tidy_body(text: str, *, reply: bool = False) -> str:
     text = clean_text(text)
     if "-----BEGIN PGP SIG" in text:
         text = _PGP_SIGNATURE.sub("\n", _PGP_HEAD.sub("", text, count=1))
-    # the space of "-- " tells a signature from a separator, so it is looked at before it goes
-    raw_lines = text.split("\n")
-    lines = [line.strip() for line in raw_lines]
+    # the blank of "-- " tells a signature from a separator
+    lines = [line if line == _SIGNATURE else line.strip() for line in text.split("\n")]
     lines = _cut_history(lines)
-    lines = _cut_signature(lines, raw_lines)
+    lines = _cut_signature(lines)
     lines = _cut_quotes(lines, reply=reply)
     lines = _cut_phone_signature(lines)
     kept = [_unframed(line) for line in lines if not _RULE.fullmatch(line)]
@@ -84,7 +86,7 @@ def _fold(lines: list[str]) -> str:
     out: list[str] = []
     for line in lines:
         if line or (out and out[-1]):
-            out.append(line)
+            out.append(line.rstrip())
     while out and not out[-1]:
         out.pop()
     return "\n".join(out)
@@ -128,7 +130,10 @@ def _history_head(lines: list[str], number: int) -> int | None:
             if _BLOCK_LINE.fullmatch(text) is None:
                 break
             found += _SUBJECT_LINE.match(text) is not None
-        return _past_block(lines, number) if found >= 2 else None
+        end = _past_block(lines, number)
+        # the head of a mail has a date or ends with a blank line; an alarm about a mail goes on
+        dated = any(_DATE_LINE.match(text) for text in following)
+        return end if found >= 2 and (dated or not lines[end - 1]) else None
     return _past_intro(lines, number)
 
 
@@ -158,13 +163,14 @@ def _past_intro(lines: list[str], number: int) -> int | None:
     return None
 
 
-def _cut_signature(lines: list[str], raw_lines: list[str]) -> list[str]:
+def _cut_signature(lines: list[str]) -> list[str]:
+    has_text = False
+    following = sum(bool(line) for line in lines)
     for number, line in enumerate(lines):
-        if line != "--" or not _has_text(lines[:number]):
-            continue
-        rest = sum(bool(text) for text in lines[number + 1 :])
-        if raw_lines[number] == "-- " or rest <= _SIGNATURE_LINES:
+        following -= bool(line)
+        if has_text and (line == _SIGNATURE or (line == "--" and following <= _SIGNATURE_LINES)):
             return lines[:number]
+        has_text = has_text or _has_text([line])
     return lines
 
 
@@ -183,5 +189,5 @@ def _cut_quotes(lines: list[str], *, reply: bool) -> list[str]:
 def _cut_phone_signature(lines: list[str]) -> list[str]:
     last = next((n for n in range(len(lines) - 1, -1, -1) if lines[n]), None)
     if last is not None and len(lines[last]) < 120 and _PHONE_SIGNATURE.match(lines[last]) is not None:
-        return _cut_signature([*lines[:last], ""], [*lines[:last], ""])
+        return _cut_signature([*lines[:last], ""])
     return lines

@@ -64,6 +64,11 @@ IMAGE = "Content-Type: image/png; name=a.png\nContent-Transfer-Encoding: base64\
         ("Subject: s\n\nbegin 644 x\n#0V%T\n`\nend", "begin 644 x\n#0V%T\n`\nend", []),
         ("Subject: s\nContent-Type: text/calendar\n\nBEGIN:VEVENT\nDTSTART;VALUE=DATE:20260112\nSUMMARY:Work\\, late\nEND:VEVENT",
          "Work, late\n12.01.2026", []),
+        ("Subject: s\nContent-Type: text/calendar\n\nBEGIN:VEVENT\nDTSTART:soon\nSUMMARY:a\\nb\n c", "a\nbc", []),
+        (multipart("alternative", "Content-Type: text/calendar\n\nx", HTML), "html", []),
+        (multipart("alternative", PLAIN, "Content-Type: multipart/related; boundary=r\n\n--r\n" + HTML + f"\n--r\n{IMAGE}\n--r--"),
+         "plain", ["a.png"]),
+        (multipart("alternative", IMAGE, PLAIN), "plain", ["a.png"]),
     ],
 )  # fmt: skip
 def test_structures(mail, body, names):

@@ -22,6 +22,8 @@ from mailbridge.intake.headers import decode_value, parse_from
         # padding missing
         (b"=?utf-8?B?0J/RgA?=", "Пр"),
         (b"=?utf-8?B?0J/RgNC4?==?utf-8?B?0LLQtdGC?=", "Привет"),
+        # one base64 stream cut anywhere
+        (b"=?utf-8?B?0J/Rg?= =?utf-8?B?NC40LLQtdGC?=", "Привет"),
         # spaces inside, underscores, a question mark inside
         (b"=?utf-8?Q?=D0=AF and more?=", "Я and more"),
         (b"=?utf-8?Q?a_b=5Fc?=", "a b_c"),

@@ -71,6 +71,7 @@ def test_within_the_limits_it_is_read():
         PLAIN + b"\r\n" * 2_500_000,
         PLAIN + b" " * 1_000_000,
         PLAIN + b">" * 1_000_000,
+        PLAIN + b"--\n" * 80_000,
         PLAIN + b"On aaaaaaaaa\n" * 70_000,
         PLAIN + b"-" * 500_000 + b"x" + b"-" * 400_000,
         PLAIN + b"\x1b]" * 400_000,
@@ -86,7 +87,7 @@ def test_within_the_limits_it_is_read():
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n--x" + b" " * 200_000,
         b"Content-Type: multipart/mixed; boundary=b\r\n\r\n" + b"--b " * 1_000_000,
     ],
-    ids=range(31),
+    ids=range(32),
 )
 @pytest.mark.timeout(20)
 def test_bombs_cost_no_more_than_their_length(content):

@@ -69,6 +69,7 @@ def test_history_and_signatures_are_cut(after):
         "Disk\n--\nHost: a\nState: b\nInfo: c\nTime: d\nUrl: e\nId: f",
         "From: port 7\nto nowhere",
         "Anna wrote: all is well",
+        "Mail refused\n\nFrom: a@b.c\nTo: d@e.f\nSubject: x\nReason: mailbox full",
         "От: насос 2\nдавление 0.4",
         "Отправлено с сервера backup: 5 писем",
     ],
@@ -88,6 +89,7 @@ def test_what_only_looks_like_it_stays(text):
             "Power off at 14:00",
         ),
         ("On Mon, Anna <a@b.c> wrote:\n> Coming?\n\nYes", "Yes"),
+        ("Hi\n\nOn Mon, Anna <a@b.c> wrote:\n> Coming?\n\nYes\n-- \n1\n2\n3\n4\n5\n6", "Hi\n\nYes"),
         ("Hi\n\nOn Mon, Anna <a@b.c> wrote:\n> Coming?\n\nYes", "Hi\n\nYes"),
     ],
 )
