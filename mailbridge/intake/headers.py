@@ -22,7 +22,8 @@ _UNENDED_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ
 _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*+"?|[^;]*)')
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
-_ADDRESS = re.compile(r"[^\s<>,;:\"()@]{1,128}@[^\s<>,;:\"()@]{1,255}")
+#: printable ASCII but the signs that end an address; what stands outside it is in no address a device has
+_ADDRESS = re.compile(r"[!#-'*+\-.-9=?A-~]{1,128}@[!#-'*+\-.-9=?A-~]{1,255}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -74,6 +74,7 @@ def test_values(raw, text):
         (b"", "", ""),
         (b"Anna <>", "Anna", ""),
         (b"<", "", ""),
+        (b"a@b.c\x7f\x1b", "", "a@b.c"),
         ("Анна <a@b.c>".encode("cp1251"), "Анна", "a@b.c"),
     ],
 )
