@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
@@ -10,7 +11,7 @@ from pydantic import SecretStr
 
 from mailbridge import log as logging_setup
 from mailbridge.cli.runner import listen_of, run_bridge
-from mailbridge.config.addresses import is_loopback_host
+from mailbridge.config.addresses import TcpAddress, is_loopback_host, reachable_host
 from mailbridge.config.model import Config, Listener, MessageDefaults, Queue, SmscGateway, Smtp, Web
 from mailbridge.simulator.server import Simulator
 from mailbridge.simulator.settings import AccountSettings, SimulatorSettings
@@ -36,8 +37,10 @@ async def run_demo(folder: Path, *, smtp: str, listen: str) -> int:
         web=Web(listen=None),
     )
     logging_setup.configure(fmt="console" if sys.stdout.isatty() else "json")
+    door_host, door_port = listen_of(smtp)
+    words = greeting(TcpAddress(host=door_host, port=door_port), TcpAddress(host=host, port=simulator.port))
     try:
-        return await run_bridge(config, reload=None, on_ready=lambda: click.echo(greeting(smtp, simulator.url)))
+        return await run_bridge(config, reload=None, on_ready=lambda: click.echo(words))
     finally:
         await simulator.stop()
 
@@ -52,18 +55,17 @@ def demo_listener(smtp: str) -> Listener:
     return Listener(address=smtp) if is_loopback_host(host) else Listener(address=smtp, allow=_PRIVATE)
 
 
-def greeting(smtp: str, page: str) -> str:
-    """Return what a newcomer needs to see: two addresses and one line to paste."""
-    host, port = listen_of(smtp)
-    # what listens everywhere is reached here
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
+def greeting(smtp: TcpAddress, page: TcpAddress) -> str:
+    """Return what a newcomer needs to see: two addresses as reached from here, and one line to paste."""
+    smtp = replace(smtp, host=reachable_host(smtp.host))
+    page = replace(page, host=reachable_host(page.host))
     paste = (
-        f'python3 -c "import smtplib, time; s = smtplib.SMTP({host!r}, {port}); '
+        f'python3 -c "import smtplib, time; s = smtplib.SMTP({smtp.host!r}, {smtp.port}); '
         "s.sendmail('me@example.org', ['+79991234567@sms.local'], "
         "'Subject: Hello from mailbridge\\n\\nIt works: ' + time.ctime()); print('sent')\""
     )
     return (
         f"\n  SMTP       {smtp}   mail for <phone>@sms.local\n"
-        f"  Inbox      {page}/   every SMS the simulated gateway got\n"
+        f"  Inbox      http://{page}/   every SMS the simulated gateway got\n"
         f"\n  Send a first mail from another terminal:\n\n  {paste}\n\n  Ctrl-C stops it.\n"
     )

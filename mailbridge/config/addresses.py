@@ -95,6 +95,11 @@ def is_loopback_host(host: str) -> bool:
     return host.lower() == "localhost" or (is_ip(host) and ipaddress.ip_address(host).is_loopback)
 
 
+def reachable_host(host: str) -> str:
+    """Return where somebody on this machine reaches what listens on *host*: every interface has this machine's own."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - compared with, not bound to
+
+
 def is_private_host(host: str) -> bool:
     """Tell whether *host* is this machine, a private address, or a name without dots (of a container)."""
     if is_ip(host):
