@@ -72,10 +72,20 @@ class ContentReader:
         del self._buffer[:dropped_bytes]
         self._dropped_bytes += dropped_bytes
 
-    def has_bare_line_end(self) -> bool:
-        """Tell whether a CR or LF stands alone, which RFC 5321 2.3.8 forbids and smuggling lives on."""
-        pairs = self._buffer.count(b"\r\n")
-        return self._buffer.count(b"\n") != pairs or self._buffer.count(b"\r") != pairs
+    def settle_line_ends(self) -> bool:
+        """Make every line end CRLF, as RFC 5321 2.3.8 has it; printers and scripts send bare LF.
+
+        Return False where a line of a single dot came with other ends: what smuggling lives on, and nothing else.
+        """
+        buffer = self._buffer
+        pairs = buffer.count(b"\r\n")
+        if buffer.count(b"\n") == pairs and buffer.count(b"\r") == pairs:
+            return True
+        # twice: a CRLF written through a text file in Windows' way is CRCRLF
+        lines = buffer.replace(b"\r\n", b"\n").replace(b"\r\n", b"\n").replace(b"\r", b"\n")
+        self._buffer = lines.replace(b"\n", b"\r\n")
+        self._stuffed_count = self._buffer.count(b"\r\n.")
+        return _END not in self._buffer
 
     def count_received(self) -> int:
         """Return the number of Received fields in the header: the hops of a loop (RFC 5321 6.3)."""

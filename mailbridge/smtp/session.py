@@ -187,7 +187,7 @@ class Session(Authentication):
         refusal = None
         if reader.too_big:
             refusal = reply.QUEUE_FULL if reader.was_given_up else reply.TOO_BIG
-        elif reader.has_bare_line_end():
+        elif not reader.settle_line_ends():
             refusal = reply.BARE_LINE_END
         elif reader.count_received() > self.site.smtp.max_hops:
             refusal = reply.MAIL_LOOP

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import re
 from collections.abc import Iterator
 
 import aiosmtpd
 import pytest
 from aiosmtpd.smtp import SMTP
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from mailbridge.config.model import Listener
@@ -143,19 +144,32 @@ def test_content_comes_out_as_it_went_in(lines: list[bytes], behind: bytes, cuts
     else:
         pytest.fail("the end was not found")
     assert (taken, rest) == (content, behind)
-    assert not reader.has_bare_line_end()
+    assert reader.settle_line_ends()
     assert not reader.too_big
 
 
 @given(st.binary(max_size=60), st.integers(1, 7))
 def test_only_one_end_exists(octets: bytes, size: int) -> None:
-    """However it is cut, a mail ends at the first CRLF.CRLF and nowhere else, and lone CR or LF are seen."""
+    """However it is cut, a mail ends at the first CRLF.CRLF and nowhere else."""
     wire = octets.replace(b"\r\n.\r\n", b"") + b"\r\n.\r\n"
     end = (b"\r\n" + wire).index(b"\r\n.\r\n") + 3
     reader = read([wire[at : at + size] for at in range(0, len(wire), size)])
-    before = (b"\r\n" + wire)[2 : end - 1]
-    alone = before.replace(b"\r\n", b"")
-    assert reader.has_bare_line_end() == (b"\r" in alone or b"\n" in alone)
+    assert reader.received_bytes == end + 1 - 2
+    if reader.settle_line_ends():
+        content = reader.content()
+        assert content.count(b"\n") == content.count(b"\r") == content.count(b"\r\n")
+
+
+@given(st.lists(st.sampled_from([b"\r", b"\n", b".", b"a", b"\r\n"]), max_size=12).map(b"".join))
+def test_a_single_dot_between_odd_line_ends_is_told_apart_from_odd_line_ends_alone(octets: bytes) -> None:
+    """A line of one dot that is not the end is refused; any other mail gets CRLF line ends and keeps its lines."""
+    wire = octets.replace(b"\r\n.\r\n", b"") + b"\r\n.\r\n"
+    assume((b"\r\n" + wire).index(b"\r\n.\r\n") == len(wire) - 3)
+    reader = read([wire])
+    lines = re.split(rb"\r\r\n|\r\n|\r|\n", wire[:-3])
+    assert reader.settle_line_ends() == (b"." not in lines)
+    if b"." not in lines:
+        assert reader.content() == b"\r\n".join(line.removeprefix(b".") for line in lines)
 
 
 def test_an_endless_mail_costs_no_memory() -> None:
