@@ -98,6 +98,8 @@ class Reception:
         with self._watch.expect(ids) if self._settings.verdict else nullcontext() as verdicts:
             result = await self._store.put(new)
             self._failpoint("after commit")
+            if verdicts is not None:
+                verdicts.drop(result.duplicates)
             for message in new.messages:
                 _log_queued(message, result)
             self._wake()

@@ -24,6 +24,12 @@ class Verdicts:
         if not self._waiting:
             self._complete.set()
 
+    def drop(self, message_ids: Iterable[str]) -> None:
+        """Wait no longer for *message_ids*: nothing will be sent for them."""
+        self._waiting.difference_update(message_ids)
+        if not self._waiting:
+            self._complete.set()
+
     def give_up(self) -> None:
         """Nobody can tell soon: wake the waiter with what there is."""
         self._complete.set()

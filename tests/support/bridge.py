@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -25,23 +26,36 @@ STOP_S = 30.0
 class Bridge:
     """A running bridge: its addresses, its log so far, and what the simulated gateway got."""
 
-    def __init__(self, folder: Path, simulator: Simulator) -> None:
+    def __init__(self, folder: Path, simulator: Simulator | None, *, env: Mapping[str, str] | None = None) -> None:
         self.folder = folder
         self.config_file = folder / "config.yaml"
-        self.simulator = simulator
+        self._simulator = simulator
+        #: what its environment holds beside the test's own
+        self.env = dict(env or {})
         #: the JSON lines of its stdout
         self.events: list[dict[str, Any]] = []
         self.other_output: list[str] = []
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self) -> None:
-        """Start it and wait until it says it is ready."""
+    @property
+    def simulator(self) -> Simulator:
+        """The simulated gateway, where the test brought none of its own."""
+        assert self._simulator is not None
+        return self._simulator
+
+    async def launch(self, *, environ: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> None:
+        """Start it, with *environ* laid over its environment and *before* in front of its command, and go on."""
         self.events.clear()
         self.process = await asyncio.create_subprocess_exec(
-            sys.executable, "-m", "mailbridge", "serve", "--config", str(self.config_file),
+            *before, sys.executable, "-m", "mailbridge", "serve", "--config", str(self.config_file),
             stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, cwd=self.folder,
+            env={**os.environ, **self.env, **(environ or {})},
         )  # fmt: skip
         self._reading = asyncio.create_task(self._read(self.process), name="bridge output")
+
+    async def start(self, *, environ: Mapping[str, str] | None = None, before: Sequence[str] = ()) -> None:
+        """Start it and wait until it says it is ready."""
+        await self.launch(environ=environ, before=before)
         await until(
             lambda: self.events_called("ready") or self._reading.done(), limit_s=START_S, saying=self.what_it_said
         )
@@ -64,6 +78,14 @@ class Bridge:
             await self._reading
         return code
 
+    async def kill(self) -> None:
+        """End it as ``kill -9`` does, if it still runs."""
+        assert self.process is not None
+        if self.process.returncode is None:
+            self.process.kill()
+        await self.process.wait()
+        await self._reading
+
     @property
     def addresses(self) -> list[tuple[str, int]]:
         """The addresses it listens on for mail, in the order of the configuration."""
@@ -74,6 +96,11 @@ class Bridge:
     def port(self) -> int:
         """The port of the first listener."""
         return self.addresses[0][1]
+
+    @property
+    def web(self) -> str:
+        """The address of its web listener."""
+        return f"http://127.0.0.1:{self.events_called('ready')[0]['web']}"
 
     def events_called(self, name: str) -> list[dict[str, Any]]:
         """Return the log lines with that event."""
@@ -92,8 +119,14 @@ class Bridge:
         """Run ``mailbridge VERB`` with the same configuration."""
         verb, *rest = arguments
         return await run_program(
-            sys.executable, "-m", "mailbridge", verb, *rest, "--config", self.config_file, text=text
+            sys.executable, "-m", "mailbridge", verb, *rest, "--config", self.config_file, text=text, env=self.env
         )
+
+    async def data(self, *arguments: str, text: bytes = b"") -> Any:
+        """Run ``mailbridge VERB --json``, which must succeed, and return what it printed."""
+        ended = await self.verb(*arguments, "--json", text=text)
+        assert ended.code == 0, ended
+        return json.loads(ended.output)
 
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
@@ -108,13 +141,11 @@ class Bridge:
                 self.other_output.append(line.decode("utf-8", "replace").rstrip())
 
 
-def base_config(folder: Path, simulator: Simulator) -> dict[str, Any]:
+def base_config(folder: Path, url: str) -> dict[str, Any]:
     """Return the smallest configuration of a bridge with that gateway."""
     return {
         "smtp": {"hostname": "sms.example.org", "listen": [{"address": "127.0.0.1:0"}], "reply": "queued"},
-        "gateways": {
-            "main": {"type": "smsc", "url": [simulator.url], "login": "demo", "password": "demo", "poll": "1s"}
-        },
+        "gateways": {"main": {"type": "smsc", "url": [url], "login": "demo", "password": "demo", "poll": "1s"}},
         "queue": {"url": f"sqlite:///{folder}/queue.db"},
         "bounce": {"mode": "log"},
         "web": {"listen": "127.0.0.1:0"},
@@ -132,13 +163,23 @@ def merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any
 
 @asynccontextmanager
 async def running_bridge(
-    folder: Path, changes: Mapping[str, Any] | None = None, *, simulator: SimulatorSettings | None = None
+    folder: Path,
+    changes: Mapping[str, Any] | None = None,
+    *,
+    simulator: SimulatorSettings | None = None,
+    url: str | None = None,
+    env: Mapping[str, str] | None = None,
 ) -> AsyncIterator[Bridge]:
-    """Run a bridge with a configuration in *folder*, *changes* laid over the smallest one, until the block ends."""
-    async with Simulator(simulator) as gateway:
-        bridge = Bridge(folder, gateway)
-        config = merged(base_config(folder, gateway), changes or {})
+    """Run a bridge with a configuration in *folder*, *changes* laid over the smallest one, until the block ends.
+
+    *url*: a gateway of the test's own, instead of the simulator.
+    """
+    async with AsyncExitStack() as stack:
+        gateway = None if url else await stack.enter_async_context(Simulator(simulator))
+        bridge = Bridge(folder, gateway, env=env)
+        config = merged(base_config(folder, url or bridge.simulator.url), changes or {})
         bridge.config_file.write_text(yaml.safe_dump(config, allow_unicode=True), encoding="utf-8")
+        code = 0
         try:
             await bridge.start()
             yield bridge

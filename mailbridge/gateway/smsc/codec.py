@@ -63,13 +63,9 @@ def price_body(prefix: str, message: Message) -> bytes:
 
 
 def status_body(prefix: str, queries: Sequence[StatusQuery]) -> bytes:
-    """Build the body of a ``status.php`` request: paired lists, with a comma at the end for a list of one.
-
-    Without that comma the gateway answers an object without id and phone (smsc-api.md 4.1).
-    """
-    end = "," if len(queries) == 1 else ""
-    phones = ",".join(query.phone for query in queries) + end
-    ids = ",".join(query.gateway_id for query in queries) + end
+    """Build the body of a ``status.php`` request: paired lists, or one phone and one id (smsc-api.md 4.1)."""
+    phones = ",".join(query.phone for query in queries)
+    ids = ",".join(query.gateway_id for query in queries)
     return f"{prefix}&phone={_quote(phones)}&id={_quote(ids)}".encode("ascii")
 
 
