@@ -7,12 +7,15 @@ A log that cannot be written never stops the service.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 import re
 import sys
+import time
 from collections.abc import MutableMapping
-from datetime import UTC, datetime
+from contextlib import suppress
+from functools import lru_cache
 from typing import Any, TextIO
 
 import structlog
@@ -24,12 +27,16 @@ _PHONE_FIELDS = ("phone", "recipient", "sender", "to", "text", "diagnostic", "re
 _LONG_NUMBER = re.compile(r"\d(?:[\d.\-() ]{5,}\d)")
 _MAX_FIELD_CHARS = 2000
 
+#: ASCII only: no line separator, escape sequence or bidi mark from outside reaches a terminal or splits a line
+_ENCODER = json.JSONEncoder(default=str, ensure_ascii=True)
+
 EventDict = MutableMapping[str, Any]
 
 
 def configure(*, fmt: str = "json", level: str = "info", phones: str = "masked", stream: TextIO | None = None) -> None:
     """Send structlog's events and the libraries' own warnings to *stream* (stdout by default)."""
     out = stream or sys.stdout
+    lines = _Lines(out)
     threshold = getattr(logging, level.upper())
     steps: list[structlog.typing.Processor] = [structlog.contextvars.merge_contextvars, _head]
     if phones == "masked":
@@ -39,15 +46,25 @@ def configure(*, fmt: str = "json", level: str = "info", phones: str = "masked",
     structlog.configure(
         processors=steps,
         wrapper_class=structlog.make_filtering_bound_logger(threshold),
-        logger_factory=lambda *_: _Lines(out),
+        logger_factory=lambda *_: lines,
         cache_logger_on_first_use=False,
     )
     _capture_libraries(threshold)
 
 
 def _head(_logger: object, level: str, event: EventDict) -> EventDict:
-    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    return {"ts": now, "level": level, "event": event.pop("event", ""), **event}
+    return {"ts": _timestamp(time.time()), "level": level, "event": event.pop("event", ""), **event}
+
+
+def _timestamp(at_s: float) -> str:
+    """Return *at_s* as RFC 3339 with milliseconds; several times cheaper than a datetime's way."""
+    second = int(at_s)
+    return f"{_second_text(second)}.{int((at_s - second) * 1000):03}Z"
+
+
+@lru_cache(maxsize=2)
+def _second_text(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
 def _mask(_logger: object, _level: str, event: EventDict) -> EventDict:
@@ -66,22 +83,39 @@ def _bounded(_logger: object, _level: str, event: EventDict) -> EventDict:
 
 
 def _to_json(_logger: object, _level: str, event: EventDict) -> str:
-    # ASCII only: no line separator, escape sequence or bidi mark from outside reaches a terminal or splits a line
-    return json.dumps(event, default=str, ensure_ascii=True)
+    return _ENCODER.encode(event)
 
 
 class _Lines:
-    """Writes one event a line; a full disk or a closed pipe is not the service's trouble."""
+    """Writes one event a line; a full disk or a closed pipe is not the service's trouble.
+
+    Within a loop, the lines of one turn leave together before it waits again: a write for each would cost the hot
+    path more than all the rest of logging.
+    """
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        #: the loop that has been asked to flush
+        self._asked: asyncio.AbstractEventLoop | None = None
 
     def msg(self, line: str) -> None:
         try:
             self._out.write(line + "\n")
-            self._out.flush()
         except (OSError, ValueError):
-            pass  # nowhere left to say it
+            return  # nowhere left to say it
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            self._flush()
+            return
+        if loop is not self._asked:
+            self._asked = loop
+            loop.call_soon(self._flush)
+
+    def _flush(self) -> None:
+        self._asked = None
+        with suppress(OSError, ValueError):
+            self._out.flush()
 
     debug = info = warning = error = critical = msg
 

@@ -106,6 +106,8 @@ class Dispatcher:
             log.error("attempt broke", task=task.get_name(), because=type(error).__name__)
 
     async def _sleep(self) -> None:
+        if self._wake.is_set():
+            return  # something came up while nothing was found: look again, do not ask when
         wait_s = IDLE_S
         try:
             due_at = await self._store.next_due_at(frozenset(carrier.name for carrier in self._board.open_carriers()))

@@ -66,8 +66,10 @@ class Questions:
             for row in rows
             if (change := decide_answer(row, best[row.id], policy=carrier.policy, read=carrier.read, now=now))
         ]
-        await self._apply(changes, {row.id: row for row in rows})
-        await self._audit(carrier, changes)
+        by_id = {row.id: row for row in rows}
+        await self._apply(changes, by_id)
+        # a first attempt has no older ones: nearly all need no look at the store
+        await self._audit(carrier, [change for change in changes if by_id[change.message_id].attempts > 1])
 
     async def _attempts(self, row: StoredMessage) -> Sequence[str]:
         """Return the gateway ids to ask about: of all attempts while it is unknown which one was taken."""
