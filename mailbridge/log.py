@@ -38,7 +38,7 @@ def configure(*, fmt: str = "json", level: str = "info", phones: str = "masked",
     out = stream or sys.stdout
     lines = _Lines(out)
     threshold = getattr(logging, level.upper())
-    steps: list[structlog.typing.Processor] = [structlog.contextvars.merge_contextvars, _head]
+    steps: list[structlog.typing.Processor] = [_head]
     if phones == "masked":
         steps.append(_mask)
     steps.append(_bounded)

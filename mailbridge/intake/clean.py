@@ -26,6 +26,11 @@ def clean_text(text: str) -> str:
     """Return *text* with ``\\n`` as its only control character; spaces of any width are one plain space."""
     if text.isprintable():
         return _SPACES.sub(" ", text) if "  " in text or not text.isascii() else text
+    if text.isascii():
+        # a plain body: nothing in it but line ends, or tabs, which count as spaces
+        plain = text.replace("\r\n", "\n")
+        if plain.replace("\n", " ").replace("\t", " ").isprintable():
+            return _SPACES.sub(" ", plain) if "  " in plain or "\t" in plain else plain
     if "\x1b" in text or "\x9b" in text:
         text = _ANSI.sub("", text)
     text = _LINE_ENDS.sub("\n", text)

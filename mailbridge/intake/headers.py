@@ -9,6 +9,7 @@ from __future__ import annotations
 import binascii
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 
 from mailbridge.intake import charset
 from mailbridge.intake.clean import clean_line
@@ -16,6 +17,8 @@ from mailbridge.intake.clean import clean_line
 #: a header value is read up to here; the longest honest ones are To lists
 MAX_VALUE_CHARS = 20_000
 _MAX_PARAMETERS = 60
+#: structured values up to here are remembered
+_SHORT_BYTES = 200
 _FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*:[ \t]*")
 _WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ])\?([^?]*(?:\?(?!=)[^?]*)*)\?=")
 _UNENDED_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ])\?([^?\s]*)=?$")
@@ -132,7 +135,12 @@ def base64_bytes(raw: bytes) -> bytes:
 
 def parse_parameters(raw: bytes) -> Parameters:
     """Read a Content-Type or Content-Disposition value; RFC 2231 continuations and charsets are put together."""
-    text = raw[:MAX_VALUE_CHARS].decode("utf-8", "surrogateescape")
+    # a device writes the same one in all its mails
+    return _known_parameters(raw) if len(raw) <= _SHORT_BYTES else _parse_parameters(raw[:MAX_VALUE_CHARS])
+
+
+def _parse_parameters(raw: bytes) -> Parameters:
+    text = raw.decode("utf-8", "surrogateescape")
     value, _, _ = text.partition(";")
     found: dict[str, str] = {}
     for number, match in enumerate(_PARAMETER.finditer(text, len(value))):
@@ -141,6 +149,9 @@ def parse_parameters(raw: bytes) -> Parameters:
         found.setdefault(match[1].lower(), _unquote(match[2].strip()))
     names = dict.fromkeys(name.partition("*")[0] for name in found)
     return Parameters(value=value.strip().lower(), parameters={name: _parameter(found, name) for name in names})
+
+
+_known_parameters = lru_cache(maxsize=64)(_parse_parameters)
 
 
 def _unquote(value: str) -> str:

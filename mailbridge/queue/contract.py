@@ -140,7 +140,9 @@ class Change:
     expires_at: datetime | None = None
     #: the attempt counts for nothing: the gateway was suspended
     uncount_attempt: bool = False
-    #: tell the sender; the store drops it where NOTIFY or ``reportable`` forbids, or where it was already reported
+    #: tell the sender, unless that was done before. A failure is always kept, so that the reporter can log what it may
+    #: not mail; other news the store drops where NOTIFY or ``reportable`` does not ask for it.
+    #: A message that leaves its failure (a late ``delivered``, a person's retry) takes back what was not told yet
     report: Report | None = None
     #: enhanced status code of that report: ``5.1.3``
     report_status: str = ""
@@ -249,6 +251,18 @@ class Filter:
     after_id: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What one gateway took for messages handed over in some time."""
+
+    gateway: str
+    #: None where the gateway did not say
+    currency: str | None
+    amount: Decimal
+    messages: int
+    parts: int
+
+
 # ------------------------------------------------------------------------------------ reports and gateways
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueReport:
@@ -273,6 +287,8 @@ class ReportItem:
     at: datetime
     #: when the bridge gives up, for ``delayed``
     expires_at: datetime
+    #: what the recipient's NOTIFY asked for; None where it was not given
+    notify: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -395,6 +411,14 @@ class Store(Protocol):
         """Count messages by state."""
         ...
 
+    async def oldest_waiting_at(self) -> datetime | None:
+        """Return when the oldest message that is queued, sending or unknown came in; None when none waits."""
+        ...
+
+    async def spend(self, *, since: datetime) -> Sequence[Spend]:
+        """Sum the prices of what was handed over since then, by gateway and currency, in that order."""
+        ...
+
     # -- gateways
     async def gateway_states(self) -> Mapping[str, GatewayState]:
         """Return what is known of each gateway; a name never saved is absent and takes messages."""
@@ -412,15 +436,16 @@ class Store(Protocol):
     async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:
         """Return what senders are to be told, one entry a mail.
 
-        A mail's items are due when none of its messages can change soon (all settled), else 30 s after the first,
-        and never before ``hold_reports_until``.
+        A mail's items are due when nothing more is expected of its messages. Else they wait 20 s after the first one
+        for receipts of those sent, 30 s for those not sent yet; and never less than until ``hold_reports_until``.
         """
         ...
 
-    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Sequence[int], now: datetime) -> None:
+    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Mapping[int, Detail], now: datetime) -> None:
         """Mark *items* as reported and, unless None, keep the report for the mailer: one transaction.
 
-        ``mail.id`` is ignored.
+        *items* maps each item to how it was told, which becomes the detail of a ``bounced`` line in the history of its
+        message, together with the item's action and status. ``mail.id`` is ignored.
         """
         ...
 
@@ -433,6 +458,10 @@ class Store(Protocol):
         ...
 
     # -- housekeeping
-    async def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete mails received before *before* whose messages are all final, at most *limit*; return how many."""
+    async def prune(self, *, before: datetime, sent_before: datetime, limit: int) -> int:
+        """Delete mails received before *before* of which nothing more is expected, at most *limit*; return how many.
+
+        That is: all messages are final, or were sent before *sent_before* without a receipt ever since, and all reports
+        are done.
+        """
         ...

@@ -32,9 +32,11 @@ from mailbridge.queue.contract import (
     PutResult,
     Report,
     ReportItem,
+    Spend,
     StoredMail,
     StoredMessage,
 )
+from mailbridge.queue.prices import Priced, sum_prices
 
 _STANDING = tuple(f.name for f in fields(rules.Standing))
 _QUESTIONABLE = frozenset({State.UNKNOWN, State.SENT})
@@ -72,6 +74,11 @@ class _Tables:
 
     def is_told(self, message_id: str, action: Report) -> bool:
         return any(item.message_id == message_id and item.action is action for _, item in self.items.values())
+
+    def take_back(self, message_id: str) -> None:
+        for id_, (_, item) in list(self.items.items()):
+            if item.message_id == message_id and item.action is Report.FAILED and id_ not in self.reported:
+                del self.items[id_]
 
     def pending(self, mail_id: str | None = None) -> list[tuple[str, ReportItem]]:
         return [
@@ -166,6 +173,8 @@ class MemoryStore:
         self._t.messages[row.id] = replace(row, **{name: getattr(moved, name) for name in _STANDING})
         if change.event:
             self._note(row.id, change.at, change.event, change.to, rules.describe(change))
+        if rules.takes_back(row.state, change.to):
+            self._t.take_back(row.id)
         if change.to in UNSUCCESSFUL:
             self._t.keys = {key: owner for key, owner in self._t.keys.items() if owner.message_id != row.id}
         self._add_report(row, change)
@@ -173,7 +182,7 @@ class MemoryStore:
 
     def _add_report(self, row: StoredMessage, change: Change) -> None:
         mail = self._t.mails[row.mail_id]
-        if change.report is None or not rules.is_report_wanted(
+        if change.report is None or not rules.is_report_kept(
             change.report, reportable=mail.reportable, notify=row.notify
         ):
             return
@@ -190,6 +199,7 @@ class MemoryStore:
             diagnostic=change.report_diagnostic,
             at=change.at,
             expires_at=row.expires_at,
+            notify=row.notify,
         )
         self._t.items[item_id] = (row.mail_id, item)
 
@@ -270,6 +280,19 @@ class MemoryStore:
         """Count messages by state."""
         return dict(Counter(row.state for row in self._t.messages.values()))
 
+    async def oldest_waiting_at(self) -> datetime | None:
+        """Return when the oldest message that waits came in."""
+        waiting = _WAITING | {State.SENDING}
+        return min((row.created_at for row in self._t.messages.values() if row.state in waiting), default=None)
+
+    async def spend(self, *, since: datetime) -> Sequence[Spend]:
+        """Sum the prices of what was handed over since then."""
+        return sum_prices(
+            Priced(gateway=row.gateway or "", currency=row.currency, price=row.price, messages=1, parts=row.parts)
+            for row in self._t.messages.values()
+            if row.price is not None and row.attempted_at is not None and row.attempted_at >= since
+        )
+
     # -- gateways
     async def gateway_states(self) -> Mapping[str, GatewayState]:
         """Return what is known of each gateway."""
@@ -292,9 +315,9 @@ class MemoryStore:
         ready = []
         for mail_id, items in waiting.items():
             first_at = min(item.at for item in items)
-            unsettled = any(row.state in rules.UNSETTLED for row in self._t.of_mail(mail_id))
+            waits = [rules.REPORT_WAITS.get(row.state) for row in self._t.of_mail(mail_id)]
             held = mail_id in self._t.hold and self._t.hold[mail_id] > now
-            if not held and (not unsettled or first_at <= now - rules.REPORT_WAIT):
+            if not held and all(wait is None or first_at <= now - wait for wait in waits):
                 ready.append((first_at, mail_id))
         return [
             DueReport(mail=self._t.mails[mail_id], items=tuple(map(self._refresh, waiting[mail_id])))
@@ -304,10 +327,14 @@ class MemoryStore:
     def _refresh(self, item: ReportItem) -> ReportItem:
         return replace(item, expires_at=self._t.messages[item.message_id].expires_at)
 
-    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Sequence[int], now: datetime) -> None:  # noqa: ARG002 - only rows on disk keep the moment
+    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Mapping[int, Detail], now: datetime) -> None:
         """Mark *items* as reported and keep the report for the mailer, unless all of them were reported before."""
         fresh = {id_ for id_ in items if id_ in self._t.items} - self._t.reported
         self._t.reported |= fresh
+        for id_ in sorted(fresh):
+            item = self._t.items[id_][1]
+            detail = rules.describe_report(item.action.value, item.status, items[id_])
+            self._note(item.message_id, now, "bounced", self._t.messages[item.message_id].state, detail)
         if mail is not None and (fresh or not items):
             id_ = self._t.next_serial()
             self._t.outgoing[id_] = replace(mail, id=id_)
@@ -329,13 +356,15 @@ class MemoryStore:
             )
 
     # -- housekeeping
-    async def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete old mails that are done with."""
+    async def prune(self, *, before: datetime, sent_before: datetime, limit: int) -> int:
+        """Delete old mails of which nothing more is expected."""
         t = self._t
+
+        def is_over(row: StoredMessage) -> bool:
+            return row.state in FINAL or (row.state is State.SENT and row.updated_at < sent_before)
+
         old = sorted((mail.received_at, mail.id) for mail in t.mails.values() if mail.received_at < before)
-        gone = [id_ for _, id_ in old if not t.pending(id_) and all(row.state in FINAL for row in t.of_mail(id_))][
-            :limit
-        ]
+        gone = [id_ for _, id_ in old if not t.pending(id_) and all(map(is_over, t.of_mail(id_)))][:limit]
         for id_ in gone:
             self._delete(id_)
         return len(gone)

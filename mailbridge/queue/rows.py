@@ -19,6 +19,8 @@ from mailbridge.queue.contract import Detail, NewMail, NewMessage, Report, Store
 
 Values = dict[str, Any]
 
+#: built once: json.dumps would make one for each call that is not its default
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -45,7 +47,7 @@ def from_us_or_none(us: int | None) -> datetime | None:
 
 def dump_detail(detail: Detail) -> str:
     """Return a history detail as JSON text."""
-    return json.dumps(dict(detail), ensure_ascii=False, separators=(",", ":")) if detail else "{}"
+    return _ENCODER.encode(dict(detail)) if detail else "{}"
 
 
 def load_detail(text: str) -> Detail:

@@ -13,13 +13,27 @@ from decimal import Decimal
 
 from mailbridge.model.outcome import SmsError
 from mailbridge.model.phone import digits_of
-from mailbridge.model.state import FINAL, State, can_move
-from mailbridge.queue.contract import Assignment, Change, Detail, Json, NewMail, NewMessage, Report, StoredMessage
+from mailbridge.model.state import FINAL, UNSUCCESSFUL, State, can_move
+from mailbridge.queue.contract import (
+    Assignment,
+    Change,
+    Detail,
+    Json,
+    NewMail,
+    NewMessage,
+    Report,
+    StoredMessage,
+)
 
-#: while a message of a mail is in one of these, more may soon have to be told about that mail
-UNSETTLED = frozenset({State.QUEUED, State.SENDING, State.UNKNOWN})
-#: … but what has to be told waits no longer than this for the rest
-REPORT_WAIT = timedelta(seconds=30)
+#: while a message of a mail is in one of these, more may soon have to be told about that mail, so that one report can
+#: tell all of it; but what has to be told waits no longer than this. Receipts often come with the first or second
+#: question, which is asked 20 s after sending
+REPORT_WAITS: Mapping[State, timedelta] = {
+    State.QUEUED: timedelta(seconds=30),
+    State.SENDING: timedelta(seconds=30),
+    State.UNKNOWN: timedelta(seconds=30),
+    State.SENT: timedelta(seconds=20),
+}
 
 #: the gateway takes ids from 1 to 2^31 - 1 (smsc-api.md 2.2)
 MAX_GATEWAY_ID = 2_147_483_647
@@ -105,6 +119,21 @@ def is_report_wanted(report: Report, *, reportable: bool, notify: frozenset[str]
             return notify is None or "DELAY" in notify
         case Report.DELIVERED | Report.RELAYED:
             return notify is not None and "SUCCESS" in notify
+
+
+def is_report_kept(report: Report, *, reportable: bool, notify: frozenset[str] | None) -> bool:
+    """Tell whether the reporter is to see it: all failures, which it logs at least, and what senders asked for."""
+    return report is Report.FAILED or is_report_wanted(report, reportable=reportable, notify=notify)
+
+
+def takes_back(old: State, new: State) -> bool:
+    """Tell whether a failure that was not told yet is none any more."""
+    return old in UNSUCCESSFUL and new not in UNSUCCESSFUL
+
+
+def describe_report(item_action: str, status: str, how: Detail) -> Detail:
+    """Return the history's detail of a report that went out, or into the log alone."""
+    return {"action": item_action, "status": status, **how}
 
 
 # ---------------------------------------------------------------------------------------------- duplicates

@@ -19,6 +19,7 @@ from mailbridge.queue.contract import (
     Attempt,
     Change,
     Claimed,
+    Detail,
     DueReport,
     Filter,
     GatewayState,
@@ -27,6 +28,7 @@ from mailbridge.queue.contract import (
     OutgoingMail,
     Plan,
     PutResult,
+    Spend,
     StoredMail,
     StoredMessage,
 )
@@ -160,6 +162,14 @@ class SqliteStore:
         """Count messages by state."""
         return await self._browser.run(questions.count_states)
 
+    async def oldest_waiting_at(self) -> datetime | None:
+        """Return when the oldest message that waits came in."""
+        return await self._browser.run(questions.oldest_waiting_at)
+
+    async def spend(self, *, since: datetime) -> Sequence[Spend]:
+        """Sum the prices of what was handed over since then."""
+        return await self._browser.run(partial(questions.spend, since=since))
+
     # -- gateways
     async def gateway_states(self) -> Mapping[str, GatewayState]:
         """Return what is known of each gateway."""
@@ -180,7 +190,7 @@ class SqliteStore:
         """Return what senders are to be told, one entry a mail."""
         return await self._reader.run(partial(reports.due_reports, now=now, limit=limit))
 
-    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Sequence[int], now: datetime) -> None:
+    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Mapping[int, Detail], now: datetime) -> None:
         """Mark *items* as reported and keep the report for the mailer, unless all of them were reported before."""
         await self._write(partial(reports.put_outgoing, mail=mail, items=items, now=now))
 
@@ -195,9 +205,9 @@ class SqliteStore:
         )
 
     # -- housekeeping
-    async def prune(self, *, before: datetime, limit: int) -> int:
-        """Delete old mails that are done with."""
-        count: int = await self._write(partial(prune.prune, before=before, limit=limit))
+    async def prune(self, *, before: datetime, sent_before: datetime, limit: int) -> int:
+        """Delete old mails of which nothing more is expected."""
+        count: int = await self._write(partial(prune.prune, before=before, sent_before=sent_before, limit=limit))
         return count
 
     async def _write(self, work: Callable[[Connection], Any]) -> Any:

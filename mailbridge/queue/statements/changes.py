@@ -10,9 +10,10 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 from mailbridge.model.state import UNSUCCESSFUL
 from mailbridge.queue.contract import Change, Report
 from mailbridge.queue.rows import Values, dump_detail, read_notify, read_standing, standing_values, to_us
-from mailbridge.queue.rules import Standing, applies, describe, is_report_wanted, move
+from mailbridge.queue.rules import Standing, applies, describe, is_report_kept, move, takes_back
+from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
-from mailbridge.queue.tables import dedupe, history, mails, messages, report_items
+from mailbridge.queue.tables import UNREPORTED, dedupe, history, mails, messages, report_items
 
 _m = messages.c
 _standing_of = (
@@ -41,10 +42,15 @@ _standing_of = (
     .order_by(_m.id)  # all nodes lock rows in the same order
     .with_for_update(of=messages)
 )
-_write_row = update(messages).where(_m.id == bindparam("row_id"))
-_forget_keys = delete(dedupe).where(dedupe.c.message_id == bindparam("owner"))
+_write_row = Bulk(update(messages).where(_m.id == bindparam("row_id")))
+_forget_keys = Bulk(delete(dedupe).where(dedupe.c.message_id == bindparam("owner")))
+_add_history = Bulk(insert(history))
+_add_items = Bulk(insert(report_items))
 _told = select(report_items.c.message_id, report_items.c.action).where(
     report_items.c.message_id.in_(bindparam("ids", expanding=True))
+)
+_take_back = delete(report_items).where(
+    report_items.c.message_id == bindparam("failed_id"), report_items.c.action == Report.FAILED.value, UNREPORTED
 )
 
 
@@ -53,7 +59,7 @@ def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     ids = list({change.message_id for change in changes})
     rows = {row.id: row for some in chunked(ids) for row in conn.execute(_standing_of, {"ids": some})}
     standings = {id_: read_standing(row) for id_, row in rows.items()}
-    results, applied = [], []
+    results, applied, recovered = [], [], []
     for change in changes:
         standing = standings.get(change.message_id)
         legal = standing is not None and applies(standing, change)
@@ -61,19 +67,20 @@ def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
         if standing is not None and legal:
             standings[change.message_id] = move(standing, change)
             applied.append(change)
+            recovered.append(takes_back(standing.state, change.to))
     if applied:
         _write(conn, applied, standings)
-        _report(conn, applied, rows)
+        _report(conn, applied, recovered, rows)
     return results
 
 
 def _write(conn: Connection, applied: Sequence[Change], standings: dict[str, Standing]) -> None:
     touched = {change.message_id for change in applied}
-    conn.execute(_write_row, [{"row_id": id_, **standing_values(standings[id_])} for id_ in touched])
+    _write_row.run(conn, [{"row_id": id_, **standing_values(standings[id_])} for id_ in touched])
     if lines := [_history_values(change) for change in applied if change.event]:
-        conn.execute(insert(history), lines)
+        _add_history.run(conn, lines)
     if lost := {change.message_id for change in applied if change.to in UNSUCCESSFUL}:
-        conn.execute(_forget_keys, [{"owner": id_} for id_ in lost])
+        _forget_keys.run(conn, [{"owner": id_} for id_ in lost])
 
 
 def _history_values(change: Change) -> Values:
@@ -86,12 +93,16 @@ def _history_values(change: Change) -> Values:
     }
 
 
-def _report(conn: Connection, applied: Sequence[Change], rows: dict[str, Row[Any]]) -> None:
-    """Note what senders are to be told, each thing once."""
+def _report(conn: Connection, applied: Sequence[Change], recovered: Sequence[bool], rows: dict[str, Row[Any]]) -> None:
+    """Note what senders are to be told, each thing once, and take back failures that are none any more."""
+    if back := {change.message_id for change, is_back in zip(applied, recovered, strict=True) if is_back}:
+        conn.execute(_take_back, [{"failed_id": id_} for id_ in back])
     wanted: dict[tuple[str, str], Values] = {}
-    for change in applied:
+    for change, is_back in zip(applied, recovered, strict=True):
         row = rows[change.message_id]
-        if change.report is None or not is_report_wanted(
+        if is_back:
+            wanted.pop((row.id, Report.FAILED.value), None)
+        if change.report is None or not is_report_kept(
             change.report, reportable=bool(row.reportable), notify=read_notify(row.notify)
         ):
             continue
@@ -101,9 +112,9 @@ def _report(conn: Connection, applied: Sequence[Change], rows: dict[str, Row[Any
     ids = list({id_ for id_, _ in wanted})
     told = {(row.message_id, row.action) for some in chunked(ids) for row in conn.execute(_told, {"ids": some})}
     if items := [item for key, item in wanted.items() if key not in told]:
-        conn.execute(insert(report_items), items)
+        _add_items.run(conn, items)
     if warned := [{"row_id": id_, "warnable": 0} for id_, action in wanted if action == Report.DELAYED.value]:
-        conn.execute(_write_row, warned)
+        _write_row.run(conn, warned)
 
 
 def _item_values(change: Change, report: Report, mail_id: str) -> Values:

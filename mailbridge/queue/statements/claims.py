@@ -12,6 +12,7 @@ from mailbridge.model.state import State
 from mailbridge.queue.contract import Assignment, Claimed, Plan, StoredMessage
 from mailbridge.queue.rows import Values, dump_detail, read_message, to_us
 from mailbridge.queue.rules import IdSource, IsTaken, assign, describe_attempt, intend
+from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import attempts, history, messages, sequences
 
@@ -30,7 +31,9 @@ _sending_of = (
     .where(messages.c.state == State.SENDING.value, messages.c.claimed_by == bindparam("node"))
     .with_for_update()
 )
-_write_row = update(messages).where(messages.c.id == bindparam("row_id"))
+_write_row = Bulk(update(messages).where(messages.c.id == bindparam("row_id")))
+_add_attempts = Bulk(insert(attempts))
+_add_history = Bulk(insert(history))
 
 _SEQUENCE = "gateway_id"
 _next_id = select(sequences.c.next).where(sequences.c.name == _SEQUENCE).with_for_update()
@@ -83,9 +86,9 @@ def _known_ids(conn: Connection, wanted: Sequence[Assignment]) -> IsTaken:
 
 def _write_intents(conn: Connection, rows: Sequence[StoredMessage], node: str, now: datetime) -> None:
     now_us = to_us(now)
-    conn.execute(_write_row, [_claimed_values(row, node, now_us) for row in rows])
-    conn.execute(
-        insert(attempts),
+    _write_row.run(conn, [_claimed_values(row, node, now_us) for row in rows])
+    _add_attempts.run(
+        conn,
         [
             {
                 "message_id": row.id,
@@ -98,8 +101,8 @@ def _write_intents(conn: Connection, rows: Sequence[StoredMessage], node: str, n
             for row in rows
         ],
     )
-    conn.execute(
-        insert(history),
+    _add_history.run(
+        conn,
         [
             {
                 "message_id": row.id,
@@ -135,7 +138,7 @@ def recover(conn: Connection, *, node: str, now: datetime) -> int:
         return 0
     now_us, unknown = to_us(now), State.UNKNOWN.value
     moved = {"state": unknown, "unknown_since": now_us, "next_attempt_at": now_us, "updated_at": now_us}
-    conn.execute(_write_row, [{"row_id": id_, **moved} for id_ in ids])
+    _write_row.run(conn, [{"row_id": id_, **moved} for id_ in ids])
     line = {"at": now_us, "event": "unknown", "state": unknown, "detail": dump_detail({"reason": "restart"})}
-    conn.execute(insert(history), [{"message_id": id_, **line} for id_ in ids])
+    _add_history.run(conn, [{"message_id": id_, **line} for id_ in ids])
     return len(ids)

@@ -9,13 +9,18 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 from mailbridge.queue.contract import NewMail, PutResult
 from mailbridge.queue.rows import Values, dump_detail, from_us, mail_values, message_values, to_us
 from mailbridge.queue.rules import KeyOwner, Sifted, sift
+from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import dedupe, history, mails, messages
 
 _find_keys = select(dedupe.c.key, dedupe.c.message_id, dedupe.c.until).where(
     dedupe.c.key.in_(bindparam("keys", expanding=True))
 )
-_forget_key = delete(dedupe).where(dedupe.c.key == bindparam("old_key"))
+_forget_key = Bulk(delete(dedupe).where(dedupe.c.key == bindparam("old_key")))
+_add_mails = Bulk(insert(mails))
+_add_messages = Bulk(insert(messages))
+_add_history = Bulk(insert(history))
+_add_keys = Bulk(insert(dedupe))
 
 
 def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]:
@@ -58,15 +63,15 @@ def _insert(conn: Connection, kept: Sequence[tuple[NewMail, Sifted]]) -> None:
                     "detail": dump_detail(new.detail),
                 }
             )
-    conn.execute(insert(mails), [mail_values(mail) for mail, _ in kept])
-    conn.execute(insert(messages), message_rows)
-    conn.execute(insert(history), history_rows)
+    _add_mails.run(conn, [mail_values(mail) for mail, _ in kept])
+    _add_messages.run(conn, message_rows)
+    _add_history.run(conn, history_rows)
 
 
 def _insert_keys(conn: Connection, kept: Sequence[tuple[NewMail, Sifted]], stored: dict[str, KeyOwner]) -> None:
     taken = {key: owner for _, sifted in kept for key, owner in sifted.keys.items()}
     if replaced := [{"old_key": key} for key in taken if key in stored]:
-        conn.execute(_forget_key, replaced)
+        _forget_key.run(conn, replaced)
     if taken:
         rows = [{"key": k, "message_id": owner.message_id, "until": to_us(owner.until)} for k, owner in taken.items()]
-        conn.execute(insert(dedupe), rows)
+        _add_keys.run(conn, rows)

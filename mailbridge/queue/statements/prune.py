@@ -4,14 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, exists, select
+from sqlalchemy import Connection, and_, bindparam, delete, exists, select
 
-from mailbridge.model.state import FINAL
+from mailbridge.model.state import FINAL, State
 from mailbridge.queue.rows import to_us
 from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import UNREPORTED, attempts, dedupe, history, mails, messages, report_items
 
-_open = exists().where(messages.c.mail_id == mails.c.id, messages.c.state.not_in(sorted(s.value for s in FINAL)))
+_open = exists().where(
+    messages.c.mail_id == mails.c.id,
+    messages.c.state.not_in(sorted(s.value for s in FINAL)),
+    ~and_(messages.c.state == State.SENT.value, messages.c.updated_at < bindparam("sent_before")),
+)
 _unreported = exists().where(report_items.c.mail_id == mails.c.id, UNREPORTED)
 old_mails = (
     select(mails.c.id)
@@ -27,9 +31,10 @@ _steps = (
 )
 
 
-def prune(conn: Connection, *, before: datetime, limit: int) -> int:
-    """Delete mails received before *before* whose messages are all final and reported; return how many."""
-    ids = conn.execute(old_mails, {"before": to_us(before), "count": limit}).scalars().all()
+def prune(conn: Connection, *, before: datetime, sent_before: datetime, limit: int) -> int:
+    """Delete mails received before *before* of which nothing more is expected; return how many."""
+    asked = {"before": to_us(before), "sent_before": to_us(sent_before), "count": limit}
+    ids = conn.execute(old_mails, asked).scalars().all()
     for some in chunked(ids):
         for step in _steps:
             conn.execute(step, {"ids": some})

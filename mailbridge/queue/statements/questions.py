@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from decimal import Decimal
 from heapq import merge
 from itertools import islice
 from typing import Any
@@ -15,7 +16,8 @@ from sqlalchemy.sql.functions import GenericFunction
 
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import State
-from mailbridge.queue.contract import Attempt, Filter, HistoryEntry, StoredMail, StoredMessage
+from mailbridge.queue.contract import Attempt, Filter, HistoryEntry, Spend, StoredMail, StoredMessage
+from mailbridge.queue.prices import Priced, sum_prices
 from mailbridge.queue.rows import from_us, from_us_or_none, load_detail, read_mail, read_message, to_us
 from mailbridge.queue.rules import like_pattern
 from mailbridge.queue.statements.chunks import chunked
@@ -181,6 +183,32 @@ def count_states(conn: Connection) -> dict[State, int]:
     """Count messages by state, from the index alone."""
     rows = conn.execute(select(_m.state, func.count().label("count")).group_by(_m.state))
     return {State(state): count for state, count in rows}
+
+
+#: over the index of what is open alone: with the bare column the engine would walk the whole history for its first entry
+oldest_waiting = select(func.min(_m.created_at + 0)).where(OPEN_STATES, _m.expires_at > 0)
+#: money is text: rows of one price are counted here and multiplied exactly outside
+prices_since = (
+    select(_m.gateway, _m.currency, _m.price, func.count().label("messages"), func.sum(_m.parts).label("parts"))
+    .where(_m.attempted_at >= bindparam("since"), _m.price.is_not(None))
+    .group_by(_m.gateway, _m.currency, _m.price)
+)
+
+
+def oldest_waiting_at(conn: Connection) -> datetime | None:
+    """Return when the oldest message that is queued, sending or unknown came in."""
+    return from_us_or_none(conn.execute(oldest_waiting).scalar_one_or_none())
+
+
+def spend(conn: Connection, *, since: datetime) -> list[Spend]:
+    """Sum the prices of what was handed over since then."""
+    rows = conn.execute(prices_since, {"since": to_us(since)})
+    return sum_prices(
+        Priced(
+            gateway=row.gateway, currency=row.currency, price=Decimal(row.price), messages=row.messages, parts=row.parts
+        )
+        for row in rows
+    )
 
 
 def find(conn: Connection, wanted: Filter) -> list[StoredMessage]:

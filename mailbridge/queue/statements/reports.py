@@ -2,46 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping
 from datetime import datetime
 
-from sqlalchemy import Connection, bindparam, delete, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, delete, exists, func, insert, or_, select, update
 
-from mailbridge.queue.contract import DueReport, OutgoingMail, Report, ReportItem
-from mailbridge.queue.rows import from_us, read_mail, to_us
-from mailbridge.queue.rules import REPORT_WAIT, UNSETTLED
+from mailbridge.queue.contract import Detail, DueReport, OutgoingMail, Report, ReportItem
+from mailbridge.queue.rows import dump_detail, from_us, read_mail, read_notify, to_us
+from mailbridge.queue.rules import REPORT_WAITS, describe_report
 from mailbridge.queue.statements.chunks import chunked
-from mailbridge.queue.tables import UNREPORTED, mails, messages, outgoing, report_items
+from mailbridge.queue.tables import UNREPORTED, history, mails, messages, outgoing, report_items
 
 _i = report_items.c
 _waiting = (
     select(_i.mail_id, func.min(_i.at).label("first_at")).where(UNREPORTED).group_by(_i.mail_id).subquery("waiting")
 )
-_unsettled = exists().where(
-    messages.c.mail_id == mails.c.id, messages.c.state.in_(sorted(state.value for state in UNSETTLED))
+#: a message of the mail may bring more news, and the wait for such as it is not over
+_worth_waiting = exists().where(
+    messages.c.mail_id == mails.c.id,
+    or_(
+        *(
+            and_(messages.c.state == state.value, _waiting.c.first_at > bindparam(f"waited_since_{state.value}"))
+            for state in REPORT_WAITS
+        )
+    ),
 )
 due_mails = (
     select(mails)
     .join(_waiting, _waiting.c.mail_id == mails.c.id)
     .where(
         or_(mails.c.hold_reports_until.is_(None), mails.c.hold_reports_until <= bindparam("now")),
-        or_(_waiting.c.first_at <= bindparam("waited_since"), ~_unsettled),
+        ~_worth_waiting,
     )
     .order_by(_waiting.c.first_at, mails.c.id)
     .limit(bindparam("count"))
 )
 _items_of = (
-    select(report_items, messages.c.recipient, messages.c.orcpt, messages.c.expires_at)
+    select(report_items, messages.c.recipient, messages.c.orcpt, messages.c.expires_at, messages.c.notify)
     .join(messages, messages.c.id == _i.message_id)
     .where(_i.mail_id.in_(bindparam("ids", expanding=True)), UNREPORTED)
     .order_by(_i.id)
 )
-_mark = update(report_items).where(_i.id.in_(bindparam("ids", expanding=True)), UNREPORTED)
+_unmarked = (
+    select(_i.id, _i.message_id, _i.action, _i.status, messages.c.state)
+    .join(messages, messages.c.id == _i.message_id)
+    .where(_i.id.in_(bindparam("ids", expanding=True)), UNREPORTED)
+    .order_by(_i.id)
+    .with_for_update(of=report_items)
+)
+_mark = update(report_items).where(_i.id.in_(bindparam("ids", expanding=True)))
 
 
 def due_reports(conn: Connection, *, now: datetime, limit: int) -> list[DueReport]:
     """Return what senders are to be told, one entry a mail, the longest waiting first."""
-    asked = {"now": to_us(now), "waited_since": to_us(now - REPORT_WAIT), "count": limit}
+    waited = {f"waited_since_{state.value}": to_us(now - wait) for state, wait in REPORT_WAITS.items()}
+    asked = {"now": to_us(now), "count": limit, **waited}
     due = {row.id: row for row in conn.execute(due_mails, asked)}
     items: dict[str, list[ReportItem]] = {id_: [] for id_ in due}
     for some in chunked(list(due)):
@@ -57,6 +72,7 @@ def due_reports(conn: Connection, *, now: datetime, limit: int) -> list[DueRepor
                     diagnostic=row.diagnostic,
                     at=from_us(row.at),
                     expires_at=from_us(row.expires_at),
+                    notify=read_notify(row.notify),
                 )
             )
     return [DueReport(mail=read_mail(row), items=tuple(items[id_])) for id_, row in due.items()]
@@ -78,9 +94,25 @@ def release_reports(conn: Connection, mail_id: str, *, told: Collection[str]) ->
 
 
 # ------------------------------------------------------------------------------------------- our own mails
-def put_outgoing(conn: Connection, mail: OutgoingMail | None, *, items: Sequence[int], now: datetime) -> None:
+def put_outgoing(conn: Connection, mail: OutgoingMail | None, *, items: Mapping[int, Detail], now: datetime) -> None:
     """Mark *items* as reported and keep the report for the mailer, unless all of them were reported before."""
-    fresh = sum(conn.execute(_mark.values(done_at=to_us(now)), {"ids": some}).rowcount for some in chunked(items))
+    fresh = [row for some in chunked(list(items)) for row in conn.execute(_unmarked, {"ids": some})]
+    for some in chunked([row.id for row in fresh]):
+        conn.execute(_mark.values(done_at=to_us(now)), {"ids": some})
+    if fresh:
+        conn.execute(
+            insert(history),
+            [
+                {
+                    "message_id": row.message_id,
+                    "at": to_us(now),
+                    "event": "bounced",
+                    "state": row.state,
+                    "detail": dump_detail(describe_report(row.action, row.status, items[row.id])),
+                }
+                for row in fresh
+            ],
+        )
     if mail is None or (items and not fresh):
         return
     conn.execute(
