@@ -15,7 +15,7 @@ from typing import assert_never
 
 from mailbridge.clock import Clock
 from mailbridge.errors import NotFound, WrongState
-from mailbridge.model.state import FINAL, State
+from mailbridge.model.state import State
 from mailbridge.queue.contract import (
     Change,
     Filter,
@@ -66,9 +66,13 @@ def message_json(row: StoredMessage) -> dict[str, Json]:
         "profile": sms.profile,
         "created_at": time_json(row.created_at),
         "updated_at": time_json(row.updated_at),
-        "next_attempt_at": time_json(row.next_attempt_at) if row.state not in FINAL else None,
+        # of a message handed over, the row holds when its gateway is asked about it: no attempt
+        "next_attempt_at": time_json(row.next_attempt_at) if row.state in _WAITING else None,
         "expires_at": time_json(row.expires_at),
     }
+
+
+_WAITING = frozenset({State.QUEUED, State.UNKNOWN})
 
 
 def history_json(entries: Sequence[HistoryEntry]) -> list[Json]:

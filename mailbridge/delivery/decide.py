@@ -5,7 +5,7 @@ Nothing here waits, asks or stores; time and chance are arguments.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -61,6 +61,8 @@ def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now:
                 clear_error=True, parts=outcome.parts, price=outcome.price, currency=policy.currency or None, asked=0,
                 next_attempt_at=next_question_at(State.SENT, asked=0, since=now, now=now, poll_s=policy.poll_s),
             )  # fmt: skip
+        case Deferred() if outcome.slow_down and _is_in_doubt(row):
+            return _ask_before_next(row, outcome, now=now)
         case Deferred():
             wait_s = policy.backoff.delay_s(row.attempts, random)
             if outcome.retry_after_s is not None:
@@ -87,7 +89,7 @@ def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now:
             ask_at = next_question_at(
                 State.UNKNOWN, asked=0, since=now, now=now, poll_s=policy.poll_s, quarantine_s=policy.quarantine_s
             )
-            if ask_at is not None and outcome.retry_after_s is not None:
+            if outcome.retry_after_s is not None:
                 ask_at = max(ask_at, now + timedelta(seconds=outcome.retry_after_s))
             return Change(
                 message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.UNKNOWN, at=now, event="unknown",
@@ -95,6 +97,25 @@ def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now:
             )  # fmt: skip
         case _:
             assert_never(outcome)
+
+
+def _is_in_doubt(row: StoredMessage) -> bool:
+    """Tell whether an earlier attempt got no usable answer; its error stands in the row until the next outcome."""
+    return row.error is not None and row.error.error_class is ErrorClass.UNKNOWN
+
+
+def _ask_before_next(row: StoredMessage, outcome: Deferred, *, now: datetime) -> Change:
+    """Say what "duplicate, or too many at once" means after an attempt in doubt: the gateway may well have that one.
+
+    This request was refused, which proves nothing about the earlier one: it is asked about before there is a new one.
+    """
+    wait_s = outcome.retry_after_s or 0.0
+    return Change(
+        message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.UNKNOWN, at=now, event="unknown",
+        detail={**detail_of(outcome.error), "because": "an earlier attempt may have been taken: asked about first"},
+        error=replace(outcome.error, error_class=ErrorClass.UNKNOWN), asked=0,
+        next_attempt_at=now + timedelta(seconds=wait_s),
+    )  # fmt: skip
 
 
 def split_again(row: StoredMessage, *, now: datetime) -> Change:

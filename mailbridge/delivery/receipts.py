@@ -64,7 +64,7 @@ def _ask_again(row: StoredMessage, *, policy: Policy, now: datetime) -> Change:
     )
     return Change(
         message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=row.state, at=now, event="",
-        next_attempt_at=at or now + timedelta(days=3650), asked=asked,
+        next_attempt_at=at, asked=asked,
     )  # fmt: skip
 
 

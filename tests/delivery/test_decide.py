@@ -60,6 +60,18 @@ def test_deferred_waits_at_least_as_long_as_the_gateway_asks():
     assert change.next_attempt_at == later(61)
 
 
+def test_error_9_after_an_attempt_in_doubt_is_asked_about_before_a_new_attempt():
+    """That request was refused, which proves nothing about the one before it that got no answer."""
+    nine = Deferred(error=error("9", ErrorClass.DEFERRED), retry_after_s=61, slow_down=True)
+    change = outcome_of(nine, attempts=2, error=error("timeout", ErrorClass.UNKNOWN))
+    again = outcome_of(nine, attempts=3, error=change.error)
+    alone = outcome_of(nine, attempts=2, error=error("9", ErrorClass.DEFERRED))
+
+    assert (change.to, change.next_attempt_at, change.error.code) == (State.UNKNOWN, later(61), "9")
+    assert again.to is State.UNKNOWN
+    assert (alone.to, alone.next_attempt_at) == (State.QUEUED, later(61))
+
+
 def test_refused_fails_with_the_words_for_the_report():
     """State, status and diagnostic code of the report come from the refusal."""
     change = outcome_of(Refused(error=error("7", text="invalid number"), reply=reply.GATEWAY_NUMBER))
@@ -249,14 +261,15 @@ def test_a_sent_message_is_asked_about_less_and_less():
     """After 5 s, after 15 s more, then every 30 s, 5 minutes, half an hour, 4 hours, and after three days no more."""
     ages = [(0, 0), (1, 5), (2, 20), (9, 400), (20, 4000), (40, 100_000), (60, 300_000)]
     gaps = [
-        None if at is None else (at - later(age)).total_seconds()
+        (at - later(age)).total_seconds()
         for asked, age in ages
         for at in [next_question_at(State.SENT, asked=asked, since=NOW, now=later(age), poll_s=30)]
     ]
 
-    assert gaps == [5, 15, 30, 300, 1800, 14400, None]
+    assert gaps[:-1] == [5, 15, 30, 300, 1800, 14400]
+    assert gaps[-1] > 365 * DAY_S
 
 
 def test_polling_can_be_switched_off():
     """With callbacks alone nothing is asked."""
-    assert next_question_at(State.SENT, asked=0, since=NOW, now=NOW, poll_s=0) is None
+    assert next_question_at(State.SENT, asked=0, since=NOW, now=NOW, poll_s=0) > later(365 * DAY_S)
