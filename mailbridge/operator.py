@@ -77,7 +77,7 @@ class OperatorNotices:
             content=build_notice(subject, body, to=self._to, settings=self._settings, now=now),
         )  # fmt: skip
         try:
-            await self._store.put_outgoing(mail, items=(), now=now)
+            await self._store.put_outgoing(mail, items={}, now=now)
         except StoreError as error:
             log.warning("store trouble", doing="operator notice", because=type(error).__name__)
         else:

@@ -11,6 +11,7 @@ from mailbridge.clock import Clock
 from mailbridge.config.model import Queue
 from mailbridge.delivery.board import Board
 from mailbridge.delivery.decide import decide_expiry, decide_warning
+from mailbridge.delivery.poll import GIVE_UP_SENT_S
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Store, StoredMessage
 
@@ -85,7 +86,8 @@ class Keeper:
         if self._clock.monotonic() - self._pruned_at < _PRUNE_EVERY_S:
             return 0
         before = self._clock.now() - timedelta(seconds=self._settings.keep_history)
-        pruned = await self._store.prune(before=before, limit=_PRUNE_AT_ONCE)
+        sent_before = min(before, self._clock.now() - timedelta(seconds=GIVE_UP_SENT_S))
+        pruned = await self._store.prune(before=before, sent_before=sent_before, limit=_PRUNE_AT_ONCE)
         if pruned < _PRUNE_AT_ONCE:
             self._pruned_at = self._clock.monotonic()
         return pruned

@@ -10,11 +10,17 @@ So ``auto-generated`` gets its report, ``auto-replied`` and ``auto-notified`` (R
 
 from __future__ import annotations
 
+import re
+
 from mailbridge.model.mail import Mail
+from mailbridge.queue.contract import ReportItem
+from mailbridge.queue.rules import is_report_wanted
 from mailbridge.report.dsn import is_plain_address
 
 _AUTO_SUBMITTED_WELCOME = frozenset({"", "no", "auto-generated"})
 _PRECEDENCE_OF_CROWDS = frozenset({"bulk", "junk", "list"})
+#: Message-IDs of reports and notices, ours or another bridge's: an automatic answer that does not say that it is one
+_OUR_REPORT = re.compile(r"<(?:[0-9A-Z]{10}|notice)\.[0-9a-f]{16}@")
 _DAEMONS = frozenset({"mailer-daemon", "mailer_daemon"})
 
 
@@ -34,6 +40,13 @@ def why_unreportable(sender: str, mail: Mail, *, bounce_from: str = "") -> str |
     return _why_automatic(mail)
 
 
+def why_untold(item: ReportItem, *, reportable: bool) -> str | None:
+    """Return in words why the sender is not to hear of *item*; None where he is."""
+    if is_report_wanted(item.action, reportable=reportable, notify=item.notify):
+        return None
+    return f"NOTIFY={','.join(sorted(item.notify))}" if reportable and item.notify else "this sender gets no reports"
+
+
 def _why_automatic(mail: Mail) -> str | None:
     if _keyword(mail.auto_submitted) not in _AUTO_SUBMITTED_WELCOME:
         return "the mail is an automatic answer (Auto-Submitted)"
@@ -45,6 +58,8 @@ def _why_automatic(mail: Mail) -> str | None:
         return "the mail is a report itself"
     if (mail.header("Return-Path") or "").strip() == "<>":
         return "the mail came from the null sender (Return-Path)"
+    if _OUR_REPORT.search(f"{mail.header('In-Reply-To') or ''} {mail.header('References') or ''}"):
+        return "the mail answers a report of ours (In-Reply-To)"
     return None
 
 

@@ -2,20 +2,23 @@
 
 Place in the flow: after delivery, before ``mailer``. The report is written to the store as intent, in the transaction
 that marks its items as reported, so a crash before or after leaves exactly one (reliability.md C10).
-It must not send anything, and must not report about a report: what is not reportable is only logged.
+It must not send anything, and must not report about a report: what may not be mailed is logged and stands in the
+history all the same.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date, datetime
 
 import structlog
 
 from mailbridge.clock import Clock
-from mailbridge.queue.contract import DueReport, OutgoingMail, Store
+from mailbridge.queue.contract import Detail, DueReport, Json, OutgoingMail, ReportItem, Store
 from mailbridge.report.dsn import ReportSettings, build_report, is_plain_address
+from mailbridge.report.policy import why_untold
 
 #: reports one sender gets in a day (UTC); what is more is logged only (reliability.md 2.4)
 MAX_REPORTS_PER_SENDER_PER_DAY = 100
@@ -75,21 +78,26 @@ class Reporter:
         messages = await self._store.get_messages(due.mail.id)
         phones: dict[str, str] = {stored.id: stored.message.phone for stored in messages}
         because = self._why_log_only(due, now)
-        outgoing = None if because else self._outgoing(due, phones, now)
-        await self._store.put_outgoing(outgoing, items=[item.item_id for item in due.items], now=now)
+        told = [item for item in due.items if because[item.item_id] is None]
+        outgoing = self._outgoing(replace(due, items=tuple(told)), phones, now) if told else None
+        how = {item.item_id: _describe(due.mail.sender, because[item.item_id]) for item in due.items}
+        await self._store.put_outgoing(outgoing, items=how, now=now)
         # only what is on disk is logged as done
-        self._log_bounces(due, phones, because)
+        for item in due.items:
+            _log_bounce(item, phones, how[item.item_id])
         if outgoing is not None:
             self._wake_mailer()
 
-    def _why_log_only(self, due: DueReport, now: datetime) -> str | None:
+    def _why_log_only(self, due: DueReport, now: datetime) -> dict[int, str | None]:
+        """Say for each item why it is not mailed; None where it is."""
+        ids = [item.item_id for item in due.items]
         if not self._by_mail:
-            return "bounce.mode is log"
-        if not due.mail.reportable or not is_plain_address(due.mail.sender):
-            return "this sender gets no reports"
-        if not self._limit.take(due.mail.sender, now):
-            return "the sender had its reports for today"
-        return None
+            return dict.fromkeys(ids, "bounce.mode is log")
+        reportable = due.mail.reportable and is_plain_address(due.mail.sender)
+        because = {item.item_id: why_untold(item, reportable=reportable) for item in due.items}
+        if None in because.values() and not self._limit.take(due.mail.sender, now):
+            return {id_: why or "the sender had its reports for today" for id_, why in because.items()}
+        return because
 
     def _outgoing(self, due: DueReport, phones: dict[str, str], now: datetime) -> OutgoingMail:
         return OutgoingMail(
@@ -103,16 +111,18 @@ class Reporter:
             next_attempt_at=now,
         )
 
-    def _log_bounces(self, due: DueReport, phones: dict[str, str], because: str | None) -> None:
-        for item in due.items:
-            fields: dict[str, str] = {"reason": because} if because else {"to": due.mail.sender}
-            log.info(
-                "bounced",
-                id=item.message_id,
-                phone=phones.get(item.message_id, ""),
-                action=item.action.value,
-                status=item.status,
-                diagnostic=item.diagnostic,
-                by="log" if because else "mail",
-                **fields,
-            )
+
+def _describe(sender: str, because: str | None) -> dict[str, Json]:
+    return {"by": "mail", "to": sender} if because is None else {"by": "log", "reason": because}
+
+
+def _log_bounce(item: ReportItem, phones: dict[str, str], how: Detail) -> None:
+    log.info(
+        "bounced",
+        id=item.message_id,
+        phone=phones.get(item.message_id, ""),
+        action=item.action.value,
+        status=item.status,
+        diagnostic=item.diagnostic,
+        **how,
+    )

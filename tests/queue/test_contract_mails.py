@@ -1,6 +1,7 @@
 """Contract of every store: keeping mails, finding duplicates, questions about them."""
 
 from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
@@ -188,7 +189,7 @@ class TestPrune:
         await store.put(new_mail("NEW", received_at=NOW + DAY))
         await self.finish(store, "OLD")
         await self.finish(store, "NEW")
-        assert await store.prune(before=NOW + DAY, limit=10) == 1
+        assert await store.prune(before=NOW + DAY, sent_before=NOW, limit=10) == 1
         assert await store.get_mail("OLD") is None
         assert await store.get_messages("OLD") == []
         assert await store.history("OLD.1") == []
@@ -199,6 +200,44 @@ class TestPrune:
         for n in range(3):
             await store.put(new_mail(f"M{n}", received_at=NOW + n * SECOND))
             await self.finish(store, f"M{n}")
-        assert await store.prune(before=NOW + DAY, limit=2) == 2
+        assert await store.prune(before=NOW + DAY, sent_before=NOW, limit=2) == 2
         assert await store.get_mail("M2") is not None
-        assert await store.prune(before=NOW + DAY, limit=2) == 1
+        assert await store.prune(before=NOW + DAY, sent_before=NOW, limit=2) == 1
+
+    async def test_what_was_sent_long_ago_without_a_receipt_goes_too(self, store):
+        """Nobody asks about it any more; while somebody may, it stays."""
+        await store.put(new_mail("M1"))
+        await claim(store)
+        await store.apply([change("M1.1", State.SENDING, State.SENT)])
+        assert await store.prune(before=NOW + DAY, sent_before=NOW, limit=10) == 0
+        assert await store.prune(before=NOW + DAY, sent_before=NOW + SECOND, limit=10) == 1
+
+
+class TestSums:
+    async def test_prices_are_summed_by_gateway_and_currency(self, store):
+        """Exactly, and only of what was handed over since then."""
+        prices = [("1.10", "RUR"), ("1.10", "RUR"), ("2.2000000000000000001", "RUR"), ("5", None), (None, None)]
+        for n, (price, currency) in enumerate(prices):
+            await store.put(new_mail(f"M{n}"))
+            await claim(store, NOW + n * SECOND)
+            paid = {"price": None if price is None else Decimal(price), "currency": currency, "parts": 2}
+            await store.apply([change(f"M{n}.1", State.SENDING, State.SENT, **paid)])
+        everything = await store.spend(since=NOW)
+        assert [(s.gateway, s.currency, s.amount, s.messages, s.parts) for s in everything] == [
+            ("main", None, Decimal(5), 1, 2),
+            ("main", "RUR", Decimal("4.4000000000000000001"), 3, 6),
+        ]
+        assert [s.amount for s in await store.spend(since=NOW + 2 * SECOND)] == [
+            Decimal(5), Decimal("2.2000000000000000001")
+        ]  # fmt: skip
+        assert await store.spend(since=NOW + DAY) == []
+
+    async def test_the_oldest_that_waits_is_known(self, store):
+        """Whatever it waits for; what is done with does not count."""
+        assert await store.oldest_waiting_at() is None
+        for n in range(3):
+            await store.put(new_mail(f"M{n}", received_at=NOW + n * SECOND))
+        await claim(store, NOW + 9 * SECOND, limit=2)
+        assert await store.oldest_waiting_at() == NOW
+        await store.apply([change("M0.1", State.SENDING, State.SENT), change("M1.1", State.SENDING, State.UNKNOWN)])
+        assert await store.oldest_waiting_at() == NOW + SECOND

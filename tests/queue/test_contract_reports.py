@@ -50,8 +50,9 @@ class TestDue:
         [
             (Report.FAILED, None, True),
             (Report.FAILED, {"FAILURE"}, True),
-            (Report.FAILED, {"SUCCESS"}, False),
-            (Report.FAILED, {"NEVER"}, False),
+            # the reporter has to log what it may not mail
+            (Report.FAILED, {"SUCCESS"}, True),
+            (Report.FAILED, {"NEVER"}, True),
             (Report.DELAYED, None, True),
             (Report.DELAYED, {"FAILURE"}, False),
             (Report.DELIVERED, None, False),
@@ -64,10 +65,16 @@ class TestDue:
         await store.apply([change("M1.1", S.SENDING, S.FAILED, report=action)])
         assert bool(await due(store)) is told
 
-    async def test_nothing_is_told_about_a_mail_without_a_sender(self, store):
-        await put_sending(store, sender="", reportable=False)
-        await store.apply([failed("M1.1")])
-        assert await due(store, NOW + DAY) == {}
+    @pytest.mark.parametrize(
+        ("action", "kept"), [(Report.FAILED, True), (Report.DELAYED, False), (Report.DELIVERED, False)]
+    )
+    async def test_of_a_mail_without_a_sender_only_failures_are_kept(self, store, action, kept):
+        """They reach the log; nobody asked for the rest."""
+        await put_sending(store, sender="", reportable=False, notify=frozenset({"SUCCESS", "DELAY"}))
+        await store.apply([change("M1.1", S.SENDING, S.FAILED, report=action)])
+        (found,) = await store.due_reports(now=NOW + DAY, limit=9) or (None,)
+        assert (found is not None) is kept
+        assert found is None or (found.mail.reportable, found.items[0].notify) == (False, {"SUCCESS", "DELAY"})
 
     async def test_a_thing_is_told_once(self, store):
         """Also when the message fails again after a retry, and when one call says it twice."""
@@ -76,7 +83,7 @@ class TestDue:
         assert await store.apply(again) == [True] * 3
         (report,) = await store.due_reports(now=NOW, limit=9)
         (item,) = report.items
-        await store.put_outgoing(None, items=[item.item_id], now=NOW)
+        await store.put_outgoing(None, items={item.item_id: {}}, now=NOW)
         assert await store.apply([change("M1.1", S.FAILED, S.QUEUED), failed("M1.1", S.QUEUED)]) == [True] * 2
         assert await due(store, NOW + DAY) == {}
 
@@ -92,6 +99,38 @@ class TestDue:
         assert await due(store, NOW + 30 * SECOND) == {"M1": [("M1.1", Report.FAILED)]}
         await store.apply([failed("M1.2", at=NOW + SECOND)])
         assert await due(store, NOW + SECOND) == {"M1": [("M1.1", Report.FAILED), ("M1.2", Report.FAILED)]}
+
+    async def test_a_report_waits_less_for_receipts_of_the_others(self, store):
+        """What was sent may still fail; the first two questions about it are asked within 20 s."""
+        await put_sending(store, phones=PHONES)
+        await store.apply([failed("M1.1"), change("M1.2", S.SENDING, S.SENT)])
+        assert await due(store, NOW + 19 * SECOND) == {}
+        assert await due(store, NOW + 20 * SECOND) == {"M1": [("M1.1", Report.FAILED)]}
+        await store.apply([change("M1.2", S.SENT, S.DELIVERED)])
+        assert await due(store, NOW + SECOND) == {"M1": [("M1.1", Report.FAILED)]}
+
+    @pytest.mark.parametrize(("end", "then"), [(S.UNDELIVERED, S.DELIVERED), (S.FAILED, S.QUEUED)])
+    async def test_a_failure_that_is_none_any_more_is_not_told(self, store, end, then):
+        """A receipt overrides an earlier one, or a person sent it again, before the report was made."""
+        await put_sending(store)
+        await store.apply([failed("M1.1") if end is S.FAILED else change("M1.1", S.SENDING, end, report=Report.FAILED)])
+        await store.apply([change("M1.1", end, then, report=None)])
+        assert await due(store, NOW + DAY) == {}
+
+    async def test_what_was_told_is_not_taken_back(self, store):
+        """The report that went out stays in the history, with how it went out."""
+        await put_sending(store)
+        await store.apply([change("M1.1", S.SENDING, S.UNDELIVERED, report=Report.FAILED, report_status="5.1.1")])
+        (report,) = await store.due_reports(now=NOW, limit=9)
+        for _ in range(2):
+            await store.put_outgoing(None, items={report.items[0].item_id: {"by": "log"}}, now=NOW + SECOND)
+        await store.apply([change("M1.1", S.UNDELIVERED, S.DELIVERED)])
+        lines = [(line.event, line.state, line.detail) for line in await store.history("M1.1")]
+        assert lines[-2:] == [
+            ("bounced", S.UNDELIVERED, {"action": "failed", "status": "5.1.1", "by": "log"}),
+            ("delivered", S.DELIVERED, {}),
+        ]
+        assert [event for event, _, _ in lines].count("bounced") == 1
 
     async def test_a_report_waits_while_the_client_may_still_hear_it(self, store):
         await put_sending(store, hold_reports_until=NOW + 10 * SECOND)
@@ -116,10 +155,10 @@ class TestDue:
     async def test_a_mail_is_not_pruned_before_its_sender_heard(self, store):
         await put_sending(store)
         await store.apply([failed("M1.1")])
-        assert await store.prune(before=NOW + DAY, limit=9) == 0
+        assert await store.prune(before=NOW + DAY, sent_before=NOW, limit=9) == 0
         (report,) = await store.due_reports(now=NOW, limit=9)
-        await store.put_outgoing(outgoing(), items=[report.items[0].item_id], now=NOW)
-        assert await store.prune(before=NOW + DAY, limit=9) == 1
+        await store.put_outgoing(outgoing(), items={report.items[0].item_id: {}}, now=NOW)
+        assert await store.prune(before=NOW + DAY, sent_before=NOW, limit=9) == 1
         assert len(await store.due_outgoing(now=NOW, limit=9)) == 1
 
 
@@ -128,7 +167,7 @@ class TestOutgoing:
         await put_sending(store)
         await store.apply([failed("M1.1")])
         (report,) = await store.due_reports(now=NOW, limit=9)
-        await store.put_outgoing(outgoing(), items=[report.items[0].item_id], now=NOW)
+        await store.put_outgoing(outgoing(), items={report.items[0].item_id: {}}, now=NOW)
         assert await due(store, NOW + DAY) == {}
         (mail,) = await store.due_outgoing(now=NOW, limit=9)
         assert (mail.mail_id, mail.recipient, mail.content, mail.attempts) == ("M1", "nagios@example.org", b"\0\xff", 0)
@@ -138,17 +177,17 @@ class TestOutgoing:
         await store.apply([failed("M1.1")])
         (report,) = await store.due_reports(now=NOW, limit=9)
         for _ in range(2):
-            await store.put_outgoing(outgoing(), items=[report.items[0].item_id], now=NOW)
+            await store.put_outgoing(outgoing(), items={report.items[0].item_id: {}}, now=NOW)
         assert len(await store.due_outgoing(now=NOW, limit=9)) == 1
 
     async def test_a_notice_belongs_to_no_mail(self, store):
-        await store.put_outgoing(outgoing(mail_id=None), items=[], now=NOW)
+        await store.put_outgoing(outgoing(mail_id=None), items={}, now=NOW)
         (mail,) = await store.due_outgoing(now=NOW, limit=9)
         assert mail.mail_id is None
 
     async def test_a_failed_attempt_is_noted_and_a_finished_mail_forgotten(self, store):
         later = NOW + timedelta(minutes=5)
-        await store.put_outgoing(outgoing(), items=[], now=NOW)
+        await store.put_outgoing(outgoing(), items={}, now=NOW)
         (mail,) = await store.due_outgoing(now=NOW, limit=9)
         await store.settle_outgoing(mail.id, done=False, next_attempt_at=later, error="refused")
         assert await store.due_outgoing(now=NOW, limit=9) == []
@@ -159,13 +198,14 @@ class TestOutgoing:
 
     async def test_the_longest_due_come_first(self, store):
         for n in (2, 0, 1):
-            await store.put_outgoing(outgoing(sender=str(n), next_attempt_at=NOW + n * SECOND), items=[], now=NOW)
+            await store.put_outgoing(outgoing(sender=str(n), next_attempt_at=NOW + n * SECOND), items={}, now=NOW)
         assert [mail.sender for mail in await store.due_outgoing(now=NOW + DAY, limit=2)] == ["0", "1"]
 
 
-async def test_a_success_report_uses_the_present_lifetime(store):
+async def test_a_report_uses_the_present_lifetime(store):
     """A retry may have given the message a new one."""
     await put_sending(store)
-    await store.apply([failed("M1.1"), change("M1.1", S.FAILED, S.QUEUED, expires_at=NOW + 9 * DAY)])
+    late = change("M1.1", S.SENDING, S.QUEUED, report=Report.DELAYED)
+    await store.apply([late, change("M1.1", S.QUEUED, S.QUEUED, expires_at=NOW + 9 * DAY)])
     (report,) = await store.due_reports(now=NOW + DAY, limit=9)
     assert report.items[0].expires_at == (await one(store, "M1.1")).expires_at == NOW + 9 * DAY

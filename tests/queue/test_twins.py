@@ -148,12 +148,12 @@ class Twins(RuleBasedStateMachine):
         )
         for store, reports in zip((self.twin, self.real), due, strict=True):
             for report in reports:
-                items = [item.item_id for item in report.items]
+                items = {item.item_id: {"by": "log"} for item in report.items}
                 self.runner.run(store.put_outgoing(mail if by_mail else None, items=items, now=now))
 
-    @rule(before=times, limit=st.integers(1, 3))
-    def prune(self, before, limit):
-        self.both("prune", before=before, limit=limit)
+    @rule(before=times, sent_before=times, limit=st.integers(1, 3))
+    def prune(self, before, sent_before, limit):
+        self.both("prune", before=before, sent_before=sent_before, limit=limit)
 
     @rule(wanted=filters)
     def find(self, wanted):
@@ -165,6 +165,8 @@ class Twins(RuleBasedStateMachine):
         self.both("expired", now=now, limit=limit)
         self.both("due_warnings", created_before=now, limit=limit)
         self.both("next_due_at", MAIN)
+        self.both("oldest_waiting_at")
+        self.both("spend", since=now)
         assert len(self.runner.run(self.twin.due_outgoing(now=now, limit=99))) == len(
             self.runner.run(self.real.due_outgoing(now=now, limit=99))
         )

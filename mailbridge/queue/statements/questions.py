@@ -185,7 +185,7 @@ def count_states(conn: Connection) -> dict[State, int]:
     return {State(state): count for state, count in rows}
 
 
-#: over the index of what is open alone: with the bare column the engine would walk the whole history for its first entry
+#: over the index of what is open alone: with the bare column the engine would walk the whole history
 oldest_waiting = select(func.min(_m.created_at + 0)).where(OPEN_STATES, _m.expires_at > 0)
 #: money is text: rows of one price are counted here and multiplied exactly outside
 prices_since = (
