@@ -43,8 +43,8 @@ generate: $(STAMP)
 lock:
 	scripts/lock
 
-## make image     build the container image and send a mail through it (root, buildah)
-image:
+## make image     build the container image and send a mail through it (docker, or buildah as root on Debian)
+image: $(STAMP)
 	scripts/build-image
 
 clean:

@@ -1,0 +1,87 @@
+"""The compose files and the systemd unit: what they name exists, and the bridge in them accepts its configuration."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from mailbridge.config.load import load_config
+from tests.support.programs import need, run_program
+
+ROOT = Path(__file__).parents[2]
+COMPOSE = ROOT / "contrib/compose"
+UNIT = ROOT / "contrib/systemd/mailbridge.service"
+#: what the comments in the files say to set
+VARIABLES = {"SMSC_LOGIN": "acme"}
+
+
+def filled_in(text: str) -> str:
+    """Return *text* with its ``${NAME:-default}`` and ``${NAME:?message}`` as compose reads them."""
+    return re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda match: VARIABLES.get(match[1], match[2] or ""), text)
+
+
+def services(*names: str) -> dict[str, Any]:
+    """Return the services of compose files laid one over the other, as far as environments go."""
+    merged: dict[str, Any] = {}
+    for name in names:
+        read = yaml.safe_load(filled_in((COMPOSE / name).read_text(encoding="utf-8")))
+        for service, settings in read["services"].items():
+            old = merged.setdefault(service, {})
+            environment = {**old.get("environment", {}), **settings.get("environment", {})}
+            old.update(settings, environment=environment)
+    return merged
+
+
+@pytest.mark.parametrize("files", [("sidecar.yaml",), ("sidecar.yaml", "rehearsal.yaml")], ids="+".join)
+def test_the_bridge_of_a_compose_file_accepts_its_environment(files, tmp_path):
+    """With the built-in configuration, the variables of the file and its secret, nothing is missing or wrong."""
+    (tmp_path / "smsc-password").write_text("secret", encoding="utf-8")
+    environment = {
+        name: str(value).replace("/run/secrets", str(tmp_path))
+        for name, value in services(*files)["mailbridge"]["environment"].items()
+    }
+    config = load_config(ROOT / "contrib/docker/config.yaml", environ=environment)
+    assert config.gateways["main"].login == "acme"
+    assert config.gateways["main"].password.get_secret_value() == "secret"
+
+
+def test_the_application_waits_for_a_bridge_that_is_well():
+    """The sidecar's health check is the image's own command."""
+    named = services("sidecar.yaml")
+    assert named["app"]["depends_on"]["mailbridge"]["condition"] == "service_healthy"
+    command = " ".join(named["mailbridge"]["healthcheck"]["test"][1:])
+    assert command.split() == re.findall(r"[\w-]+", (ROOT / "Dockerfile").read_text().partition(" CMD [")[2])[:3]
+
+
+def test_the_queue_of_a_sidecar_outlives_its_container():
+    """What was promised is in a named volume."""
+    named = services("sidecar.yaml")
+    assert named["mailbridge"]["volumes"] == ["queue:/data"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("files", [("sidecar.yaml",), ("sidecar.yaml", "rehearsal.yaml")], ids="+".join)
+async def test_compose_accepts_the_files(files):
+    """`docker compose config` reads them; it needs no engine."""
+    docker = need("docker")
+    if (await run_program(docker, "compose", "version")).code != 0:
+        pytest.skip("docker has no compose plugin")
+    options = [word for name in files for word in ("--file", str(COMPOSE / name))]
+    ended = await run_program(docker, "compose", *options, "config", "--quiet", env=VARIABLES)
+    assert ended.code == 0, ended
+
+
+async def test_systemd_accepts_the_unit(tmp_path):
+    """`systemd-analyze verify` finds nothing to say once the program is where the unit expects it."""
+    analyze = need("systemd-analyze")
+    program = shutil.which("mailbridge", path=str(Path(sys.executable).parent)) or sys.executable
+    unit = tmp_path / UNIT.name
+    unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/mailbridge/bin/mailbridge", program))
+    ended = await run_program(analyze, "verify", unit)
+    assert (ended.code, ended.output) == (0, "")
