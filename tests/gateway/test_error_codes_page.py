@@ -10,5 +10,5 @@ PAGE = Path(__file__).resolve().parent.parent.parent / "docs" / "reference" / "e
 
 
 def test_the_page_is_what_the_tables_say():
-    """Nobody has edited one without the other; ``scripts/generate-error-codes`` writes it."""
+    """Nobody has edited one without the other; ``scripts/generate`` writes it."""
     assert PAGE.read_text(encoding="utf-8") == reference()
