@@ -131,7 +131,7 @@ Those that print data have `--json`.
 | 75 | the queue cannot be used now, try again |
 | 130 | `serve`: stopped at once by a second signal |
 
-`check` and `sendmail` have the exit codes of their trades: 0, 1, 2, 3 as a Nagios plugin, and those of sysexits.h.
+`check` has the exit codes of a Nagios plugin: 0, 1, 2, 3.
 
 | verb | does |
 |---|---|"""

@@ -30,14 +30,20 @@ T = TypeVar("T")
 
 
 def config_option(command: Callable[P, T]) -> Callable[P, T]:
-    """Add ``--config FILE``."""
+    """Add ``--config FILE``; a verb of a group takes what was given to the group."""
     return click.option(
         "--config",
         "config_path",
         metavar="FILE",
         default=None,
+        callback=_or_of_group,
         help="Configuration file or folder (default: $MAILBRIDGE_CONFIG, ./config.yaml, /etc/mailbridge/config.yaml).",
     )(command)
+
+
+def _or_of_group(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
+    above = context.parent.params.get("config_path") if context.parent is not None else None
+    return value if value is not None else above
 
 
 def json_option(command: Callable[P, T]) -> Callable[P, T]:

@@ -52,7 +52,8 @@ def _summary(loaded: Config) -> list[str]:
 
 
 @click.group()
-def config() -> None:
+@config_option
+def config(config_path: str | None) -> None:
     """Print the example, the JSON Schema or the effective configuration."""
 
 

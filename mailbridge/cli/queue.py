@@ -44,7 +44,8 @@ _SHOWN = (
 
 
 @click.group()
-def queue() -> None:
+@config_option
+def queue(config_path: str | None) -> None:
     """The queue and its history."""
 
 

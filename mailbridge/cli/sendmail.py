@@ -3,7 +3,8 @@
 Any user may run it: it needs ``$MAILBRIDGE_SMTP`` (``host:port``) or the world-readable
 ``/etc/mailbridge/sendmail.yaml`` (``smtp: host:port``, ``domain: sms.local``), never the bridge's own configuration
 with its secrets.
-Classic flags that mean nothing here are accepted and ignored. Exit codes are those of sysexits.h.
+Classic flags that mean nothing here are accepted and ignored. Exit codes are those of all verbs; 75, EX_TEMPFAIL, is
+the one that callers of sendmail look at.
 """
 
 from __future__ import annotations
@@ -26,8 +27,9 @@ import click
 SETTINGS_FILE = Path("/etc/mailbridge/sendmail.yaml")
 DEFAULT_SMTP = "127.0.0.1:2525"
 
-EX_OK, EX_USAGE, EX_DATAERR, EX_UNAVAILABLE, EX_TEMPFAIL, EX_CONFIG = 0, 64, 65, 69, 75, 78
+_OK, _FAILED, _USAGE, _TEMPFAIL = 0, 1, 2, 75
 _TIMEOUT_S = 60.0
+_BARE_LF = re.compile(rb"(?<!\r)\n")
 #: flags with a value of their own, glued or following (sendmail(8) of Sendmail and Postfix); the rest stand alone
 _WITH_VALUE = "BCFLNOQRVXbdhorfp"
 _ALWAYS_GLUED = "bdoqB"
@@ -124,11 +126,11 @@ def submit(call: Call, content: bytes) -> int:
     try:
         host, port, domain = read_settings()
     except ValueError as error:
-        return _say(str(error), EX_CONFIG)
+        return _say(str(error), _USAGE)
     mail, recipients = read_mail(call, content)
     recipients = [address if "@" in address else f"{address}@{domain}" for address in recipients]
     if not recipients:
-        return _say("no recipients", EX_USAGE)
+        return _say("no recipients", _USAGE)
     sender = call.sender if call.sender is not None else _own_address()
     try:
         with smtplib.SMTP(host, port, timeout=_TIMEOUT_S) as smtp:
@@ -137,17 +139,16 @@ def submit(call: Call, content: bytes) -> int:
         return _refused(error.recipients)
     except smtplib.SMTPResponseException as error:
         words = f"{error.smtp_code} {_text(error.smtp_error)}"
-        return _say(words, EX_TEMPFAIL if 400 <= error.smtp_code < 500 else EX_UNAVAILABLE)
+        return _say(words, _TEMPFAIL if 400 <= error.smtp_code < 500 else _FAILED)
     except (OSError, smtplib.SMTPException):
-        return _say(f"the bridge at {host}:{port} cannot be reached", EX_TEMPFAIL)
-    return _refused(refused) if refused else EX_OK
+        return _say(f"the bridge at {host}:{port} cannot be reached", _TEMPFAIL)
+    return _refused(refused) if refused else _OK
 
 
 def _refused(recipients: dict[str, tuple[int, bytes]]) -> int:
-    code = EX_OK
     for address, (number, text) in recipients.items():
-        code = _say(f"{address}: {number} {_text(text)}", EX_TEMPFAIL if 400 <= number < 500 else EX_UNAVAILABLE)
-    return code
+        _say(f"{address}: {number} {_text(text)}", _FAILED)
+    return _TEMPFAIL if all(400 <= number < 500 for number, _ in recipients.values()) else _FAILED
 
 
 def _text(words: bytes | str) -> str:
@@ -175,20 +176,23 @@ def relay_session() -> int:
         host, port, _ = read_settings()
         connection = socket.create_connection((host, port), timeout=_TIMEOUT_S)
     except ValueError as error:
-        return _say(str(error), EX_CONFIG)
+        return _say(str(error), _USAGE)
     except OSError:
-        return _say("the bridge cannot be reached", EX_TEMPFAIL)
+        return _say("the bridge cannot be reached", _TEMPFAIL)
 
     def upstream() -> None:
+        last = b""
         while data := os.read(0, 65536):
-            connection.sendall(data)
+            # a pipe's lines end with LF, SMTP's with CRLF
+            connection.sendall(_BARE_LF.sub(b"\r\n", last + data)[len(last) :])
+            last = b"\r" if data.endswith(b"\r") else b""
         connection.shutdown(socket.SHUT_WR)
 
     threading.Thread(target=upstream, daemon=True).start()
     with connection:
         while data := connection.recv(65536):
             os.write(1, data)
-    return EX_OK
+    return _OK
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -196,7 +200,7 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         call = parse_call(sys.argv[1:] if arguments is None else arguments)
     except ValueError as error:
-        sys.exit(_say(str(error), EX_USAGE))
+        sys.exit(_say(str(error), _USAGE))
     sys.exit(relay_session() if call.smtp_on_stdin else submit(call, sys.stdin.buffer.read()))
 
 
