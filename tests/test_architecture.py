@@ -1,0 +1,191 @@
+"""The shape of the house: who may import whom, which library lives where, and how long a file may be.
+
+    SMTP session -> parse -> compose -> queue -> delivery -> gateway -> report
+
+Imports run along the flow; ``app`` is the only file that knows all parts.
+"""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PACKAGE = ROOT / "mailbridge"
+FILES = sorted(PACKAGE.rglob("*.py"))
+MAX_LINES = 500
+
+#: room -> (what of the house it may import, why). A name allows the module or room of that name and all below it;
+#: ``.`` is the package itself (its version). Rooms may import themselves.
+MAY_IMPORT: dict[str, tuple[set[str], str]] = {
+    "errors": ({"config.problems", "model.reply"}, "errors carry the reply or the problems they stand for"),
+    "clock": (set(), "time is handed in from the top"),
+    "log": ({"model.phone"}, "masks phones, in one place"),
+    "failpoints": (set(), "knows only names"),
+    "loops": ({"clock", "errors"}, "the shape of a duty, not what it does"),
+    "model": (set(), "values know nothing but values"),
+    "config": ({"errors"}, "reads files into one typed model, and is imported by all that are configured"),
+    "smtp": ({"clock", "config.model", "errors", "model"}, "the door delivers nothing: its way on is smtp.contract"),
+    "intake": ({"config.model", "config.units", "errors", "model"}, "pure: bytes and settings to messages"),
+    "queue": ({"errors", "model"}, "keeps what was promised, whoever asks; knows neither SMTP nor HTTP"),
+    "gateway": ({".", "clock", "config.model", "errors", "model"}, "a carrier does not know who sends through it"),
+    "delivery": (
+        {"clock", "config.model", "errors", "gateway.contract", "loops", "model", "queue.contract"},
+        "decides between two ports and parses no answer",
+    ),
+    "report": (
+        {"clock", "config.smarthost", "errors", "model", "queue.contract", "queue.rules"},
+        "tells senders what the queue says; sends no SMS",
+    ),
+    "reception": (
+        {"clock", "delivery.watch", "model", "queue.contract"},
+        "joins door, intake and queue by functions that are handed in, and waits for verdicts",
+    ),
+    "operator": ({"clock", "errors", "queue.contract", "report.dsn", "report.notice"}, "writes notices"),
+    "admin": ({"clock", "errors", "model", "queue.contract"}, "works on a store, never on a running process"),
+    "web": (
+        {
+            "delivery.board", "delivery.dispatcher", "delivery.questions", "errors", "gateway.smsc.callback", "model",
+            "queue.contract",
+        },
+        "shows the parts and takes callbacks; holds no logic",
+    ),
+    "simulator": ({"clock", "errors"}, "the other side of the wire: a mistake shared with the bridge would be unseen"),
+    "app": (
+        {
+            "clock", "config", "delivery", "gateway", "intake", "loops", "model", "operator", "queue.contract",
+            "reception", "report", "smtp", "web",
+        },
+        "the only file that knows all parts",
+    ),
+    "cli": (
+        {
+            ".", "admin", "app", "clock", "config", "errors", "failpoints", "gateway.contract", "intake.compose",
+            "intake.parse", "log", "model", "queue.connect", "queue.contract", "simulator",
+        },
+        "verbs on top of everything; the only one that starts a simulator or opens a store",
+    ),
+    "__main__": ({"cli.main"}, "python -m mailbridge"),
+}  # fmt: skip
+
+#: library -> rooms that may import it: the rest of the house would not notice its replacement
+LIBRARIES: dict[str, set[str]] = {
+    "aiohttp": {"cli", "gateway", "simulator", "web"},
+    "aiosmtpd": {"smtp"},
+    "aiosmtplib": {"report"},
+    "alembic": {"queue"},
+    "anyascii": {"intake"},
+    "argon2": {"cli", "smtp"},
+    "click": {"cli"},
+    "jinja2": {"config", "intake", "simulator"},
+    "phonenumbers": {"intake"},
+    "prometheus_client": {"web"},
+    "pydantic": {"cli", "config", "web"},
+    "rich": {"cli"},
+    "sqlalchemy": {"queue"},
+    "structlog": {"app", "cli", "delivery", "log", "loops", "operator", "reception", "report", "smtp", "web"},
+    "uvloop": {"cli"},
+    "yaml": {"cli", "config"},
+}
+
+
+def name_of(file: Path) -> str:
+    """Return a module's name below the package: ``queue.contract``, ``queue``; ``.`` for the package itself."""
+    parts = file.relative_to(PACKAGE).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts) or "."
+
+
+def room_of(module: str) -> str:
+    """Return the room or top-level module that *module* belongs to."""
+    return module if module == "." else module.partition(".")[0]
+
+
+def imported(file: Path) -> Iterator[str]:
+    """Yield every module *file* imports, wherever in it: ``mailbridge.model.reply``, ``aiohttp.web``."""
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{file}: relative import"
+            assert node.module is not None
+            below = ROOT.joinpath(*node.module.split("."))
+            # from a package: modules of it, or names it defines itself
+            for alias in node.names if below.is_dir() else ():
+                inner = below / alias.name
+                is_module = inner.is_dir() or inner.with_suffix(".py").exists()
+                yield f"{node.module}.{alias.name}" if is_module else node.module
+            if not below.is_dir():
+                yield node.module
+
+
+def ours(file: Path) -> set[str]:
+    """Return what *file* imports of the house outside its own room."""
+    names = {
+        module.removeprefix("mailbridge").removeprefix(".") or "." for module in imported(file) if _is_ours(module)
+    }
+    return {name for name in names if room_of(name) != room_of(name_of(file))}
+
+
+def _is_ours(module: str) -> bool:
+    return module == "mailbridge" or module.startswith("mailbridge.")
+
+
+def is_allowed(module: str, allowed: set[str]) -> bool:
+    """Tell whether *module* or a room above it is among *allowed*."""
+    return any(module == name or module.startswith(f"{name}.") for name in allowed)
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_imports_run_along_the_flow(file: Path) -> None:
+    """A module imports what the table allows its room, and nothing else of the house."""
+    room = room_of(name_of(file))
+    allowed, why = MAY_IMPORT.get(room, (set(), "the package itself is empty"))
+    wrong = sorted(module for module in ours(file) if not is_allowed(module, allowed))
+    assert wrong == [], f"{room}: {why}"
+
+
+@pytest.mark.parametrize("room", sorted(MAY_IMPORT))
+def test_the_table_allows_nothing_that_is_not_used(room: str) -> None:
+    """Each entry of the table is there because something needs it."""
+    used = set().union(*(ours(file) for file in FILES if room_of(name_of(file)) == room))
+    assert [name for name in MAY_IMPORT[room][0] if not any(is_allowed(module, {name}) for module in used)] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_libraries_stay_in_their_rooms(file: Path) -> None:
+    """A library is imported where the table says, and every library used is in the table."""
+    room = room_of(name_of(file))
+    foreign = {module.partition(".")[0] for module in imported(file) if not _is_ours(module)}
+    assert [name for name in foreign - sys.stdlib_module_names if room not in LIBRARIES.get(name, set())] == []
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_modules_say_what_they_are(file: Path) -> None:
+    """Each module has a docstring; an ``__init__`` holds nothing else, but for the package's version."""
+    tree = ast.parse(file.read_text(encoding="utf-8"))
+    assert ast.get_docstring(tree)
+    if file.name == "__init__.py":
+        names = [ast.unparse(node) for node in tree.body[1:]]
+        assert names == [] or (file.parent == PACKAGE and len(names) == 1 and names[0].startswith("__version__ = "))
+
+
+@pytest.mark.parametrize("file", FILES, ids=name_of)
+def test_files_are_short(file: Path) -> None:
+    """No file has grown to five hundred lines."""
+    assert len(file.read_text(encoding="utf-8").splitlines()) < MAX_LINES
+
+
+def test_no_two_rooms_import_each_other() -> None:
+    """The rooms have an order: there is no circle among them (errors, config and model are the ground floor)."""
+    rooms = {room: {room_of(name) for name in allowed} - {".", room} for room, (allowed, _) in MAY_IMPORT.items()}
+    # errors name config.problems and model.reply, two modules that import nothing
+    rooms["errors"] = set()
+    while rooms:
+        free = [room for room, needs in rooms.items() if not needs & rooms.keys()]
+        assert free, f"a circle among {sorted(rooms)}"
+        for room in free:
+            del rooms[room]
