@@ -183,7 +183,7 @@ class Bridge:
             "questions": Questions(store=store, board=self.board, clock=clock, wake=wake),
             "prober": Prober(board=self.board, clock=clock, wake=wake),
             "keeper": Keeper(
-                store=store, board=self.board, clock=clock, settings=config.queue, wake=wake,
+                store=store, board=self.board, clock=clock, settings=config.queue, wake=self._wake_all,
                 alarm=self._notices.message_held,
             ),
             "reporter": Reporter(
@@ -198,6 +198,11 @@ class Bridge:
                 open_relay=lambda: Relay(smarthost, hostname=report_settings.hostname),
             )  # fmt: skip
         self._loops.update({name: Loop(name, duty, clock=clock) for name, duty in duties.items()})
+
+    def _wake_all(self) -> None:
+        """A person's verb changed the queue or a gateway: whoever may have to act looks at once."""
+        self.dispatcher.wake()
+        self._ring("prober")()
 
     def _ring(self, name: str) -> Callable[[], None]:
         def ring() -> None:
@@ -261,7 +266,7 @@ class Bridge:
         recovered = await self._store.recover(node=self._node, now=self._clock.now())
         if recovered:
             log.warning("recovered", messages=recovered, now="unknown: their gateway is asked what became of them")
-        await self.board.load(probe_now=True)
+        await self.board.load()
         if self.web is not None:
             await self.web.start()
         await self.door.start()
@@ -302,7 +307,7 @@ class Bridge:
         self._front.reception, self._front.doorman = front.reception, front.doorman
         if config.gateways != self._config.gateways:
             self._retired += self.board.replace(build_carriers(config, self._clock))
-        await self.board.load(probe_now=True)
+        await self.board.load()
         fixed = [name for name in ("queue", "bounce", "web") if getattr(config, name) != getattr(self._config, name)]
         self._config = config
         log.info("reloaded", needs_restart=fixed)

@@ -19,7 +19,7 @@ from mailbridge.delivery.pace import Pace
 from mailbridge.delivery.receipts import Read
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Gateway
-from mailbridge.model.outcome import Balance, SmsError, Suspended
+from mailbridge.model.outcome import Balance, ErrorClass, SmsError, Suspended
 from mailbridge.queue.contract import GatewayState, Store
 
 log = structlog.get_logger()
@@ -75,14 +75,31 @@ class Board:
         """Return the gateways that take messages now, best first."""
         return [carrier for name, carrier in self.carriers.items() if not self._states[name].suspended]
 
-    async def load(self, *, probe_now: bool) -> None:
-        """Read the states that another process or an earlier run left; *probe_now* asks the suspended ones at once."""
+    def trouble(self) -> SmsError | None:
+        """Return why no gateway takes messages, in the words of the first; None where one does."""
+        if not self._states or not all(state.suspended for state in self._states.values()):
+            return None
+        state = next(iter(self._states.values()))
+        return SmsError(code=state.code, text=state.reason, error_class=ErrorClass.SUSPENDED)
+
+    async def load(self) -> None:
+        """Read the states that an earlier run left, and have the suspended ones asked at once.
+
+        Nobody is told: whoever was to know heard of it when it began.
+        """
         kept = await self._store.gateway_states()
         for name in self.carriers:
             state = kept.get(name, GatewayState(name=name))
-            if probe_now and state.suspended and not state.by_hand:
-                state = replace(state, probe_at=self._clock.now())
-            self._note(state)
+            if state.suspended:
+                log.warning("gateway still suspended", gateway=name, code=state.code, reason=state.reason)
+                state = state if state.by_hand else replace(state, probe_at=self._clock.now())
+            self._states[name] = state
+
+    async def follow(self) -> None:
+        """Take over what a person's verb, or another node, did to the gateways."""
+        kept = await self._store.gateway_states()
+        for name in self.carriers:
+            self._note(kept.get(name, GatewayState(name=name)))
 
     async def suspend(self, name: str, trouble: Trouble) -> None:
         """Leave *name* alone until a probe finds it well."""

@@ -127,13 +127,28 @@ def split_again(row: StoredMessage, *, now: datetime) -> Change:
     )  # fmt: skip
 
 
-def decide_expiry(row: StoredMessage, *, policy: Policy | None, lifetime_s: float, now: datetime) -> Change:
-    """Say what becomes of *row*, ``queued`` or ``unknown``, whose lifetime is over."""
+def put_back(row: StoredMessage, *, now: datetime) -> Change:
+    """Undo a claim whose request was never begun; no attempt is spent."""
+    return Change(
+        message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.QUEUED, at=now, event="deferred",
+        detail={"because": "the bridge stopped before the request was made"}, next_attempt_at=now,
+        uncount_attempt=True,
+    )  # fmt: skip
+
+
+def decide_expiry(
+    row: StoredMessage, *, policy: Policy | None, lifetime_s: float, now: datetime, trouble: SmsError | None = None
+) -> Change:
+    """Say what becomes of *row*, ``queued`` or ``unknown``, whose lifetime is over.
+
+    *trouble*: why no gateway takes messages now; it speaks for a message that no gateway ever answered.
+    """
     if row.state is State.UNKNOWN:
         return _unknown_for_good(
             row, on_unknown=policy.on_unknown if policy else "hold", lifetime_s=lifetime_s, now=now
         )
-    error = row.error or SmsError(code="lifetime", text="delivery time expired", error_class=ErrorClass.EXPIRED)
+    over = SmsError(code="lifetime", text="delivery time expired", error_class=ErrorClass.EXPIRED)
+    error = row.error or trouble or over
     return Change(
         message_id=row.id, expect=frozenset({State.QUEUED}), attempt=row.attempts, to=State.EXPIRED, at=now,
         event="expired", detail={"because": "lifetime over", **detail_of(error)}, error=error,
@@ -162,9 +177,9 @@ def _unknown_for_good(row: StoredMessage, *, on_unknown: str, lifetime_s: float,
     )  # fmt: skip
 
 
-def decide_warning(row: StoredMessage, *, now: datetime) -> Change:
-    """Tell the sender once that *row* is late; its state stays."""
-    error = row.error or SmsError(code="queue", text="waiting", error_class=ErrorClass.DEFERRED)
+def decide_warning(row: StoredMessage, *, now: datetime, trouble: SmsError | None = None) -> Change:
+    """Tell the sender once that *row* is late; its state stays. *trouble* as in ``decide_expiry``."""
+    error = row.error or trouble or SmsError(code="queue", text="waiting", error_class=ErrorClass.DEFERRED)
     return Change(
         message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=row.state, at=now, event="",
         report=Report.DELAYED, report_status="4.4.7", report_diagnostic=diagnostic_of(error),

@@ -48,7 +48,7 @@ class Keeper:
     async def step(self) -> int:
         """Do what time asks for; return how many messages were touched."""
         if await self._store.changed_outside():
-            await self._board.load(probe_now=False)
+            await self._board.follow()
             self._wake()
         return await self._expire() + await self._warn() + await self._prune()
 
@@ -59,7 +59,11 @@ class Keeper:
         for row in rows.values():
             carrier = self._board.carriers.get(row.gateway or "")
             policy = carrier.policy if carrier else None
-            changes.append(decide_expiry(row, policy=policy, lifetime_s=self._settings.lifetime, now=now))
+            changes.append(
+                decide_expiry(
+                    row, policy=policy, lifetime_s=self._settings.lifetime, now=now, trouble=self._board.trouble()
+                )
+            )
         if not changes:
             return 0
         for change, took in zip(changes, await self._store.apply(changes), strict=True):
@@ -78,7 +82,8 @@ class Keeper:
         before = now - timedelta(seconds=self._settings.delay_warning)
         rows = await self._store.due_warnings(created_before=before, limit=_AT_ONCE)
         if rows:
-            await self._store.apply([decide_warning(row, now=now) for row in rows])
+            trouble = self._board.trouble()
+            await self._store.apply([decide_warning(row, now=now, trouble=trouble) for row in rows])
         return len(rows)
 
     async def _prune(self) -> int:

@@ -29,7 +29,8 @@ def next_question_at(
 ) -> datetime:
     """Return when to ask next about a message that is *state* since *since* and was asked about *asked* times.
 
-    Never again: years ahead. *poll_s* is the interval for a young sent message (0: callbacks alone tell);
+    Never again: years ahead. *poll_s* is the interval for a young sent message (0: callbacks alone tell, and what is
+    returned is when they are waited for no more);
     the steps multiply it: x1 under 5 minutes of age, x10 under an hour, x60 under a day, x480 after that;
     the first question comes after 5 s, the second 15 s later.
     An ``unknown`` message is asked about after 3 s, then every 15 s, growing to 2 minutes,
@@ -41,9 +42,14 @@ def next_question_at(
         quarantine_end = since + timedelta(seconds=quarantine_s)
         return min(regular, quarantine_end) if now < quarantine_end else regular
     if poll_s <= 0:
-        return now + _NEVER
+        return now + _NEVER if is_given_up(since=since, now=now) else since + timedelta(seconds=GIVE_UP_SENT_S)
     if asked < 2:
         return now + timedelta(seconds=min(poll_s, MIN_INTERVAL_S if asked else FIRST_SENT_S))
     age_s = (now - since).total_seconds()
     factor = next((factor for younger_than_s, factor in _SENT_STEPS_S if age_s < younger_than_s), None)
     return now + (_NEVER if factor is None else timedelta(seconds=poll_s * factor))
+
+
+def is_given_up(*, since: datetime, now: datetime) -> bool:
+    """Tell whether no receipt is expected any more of a message sent at *since*."""
+    return now >= since + timedelta(seconds=GIVE_UP_SENT_S)

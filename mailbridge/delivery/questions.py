@@ -50,14 +50,17 @@ class Questions:
             await self._apply([_not_now(row, self._clock) for row in rows], {})
             return
         queries, owners = [], []
+        best: dict[str, StatusAnswer] = {}
         for row in rows:
+            if row.state is State.SENT and carrier.policy.poll_s <= 0:
+                best[row.id] = StatusMiss.NO_ANSWER  # only callbacks tell; none came in time
+                continue
             for attempt in await self._attempts(row):
                 queries.append(StatusQuery(row.message.phone, attempt))
                 owners.append(row)
         answers: list[StatusAnswer] = []
         for start in range(0, len(queries), carrier.gateway.max_batch):
             answers += await self._status(carrier, queries[start : start + carrier.gateway.max_batch])
-        best: dict[str, StatusAnswer] = {}
         for row, answer in zip(owners, answers, strict=True):
             best[row.id] = _better(best.get(row.id), answer)
         now = self._clock.now()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from mailbridge.delivery.decide import Policy
-from mailbridge.delivery.poll import next_question_at
+from mailbridge.delivery.poll import is_given_up, next_question_at
 from mailbridge.gateway.contract import StatusAnswer, StatusMiss
 from mailbridge.model.outcome import ErrorClass, Receipt, SmsError
 from mailbridge.model.state import State, can_move
@@ -62,9 +62,12 @@ def _ask_again(row: StoredMessage, *, policy: Policy, now: datetime) -> Change:
     at = next_question_at(
         row.state, asked=asked, since=since, now=now, poll_s=policy.poll_s, quarantine_s=policy.quarantine_s
     )
+    given_up = row.state is State.SENT and is_given_up(since=since, now=now)
     return Change(
         message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=row.state, at=now, event="",
         next_attempt_at=at, asked=asked,
+        # the last word on it is that the gateway took it (RFC 3461 section 5.2.2; RFC 3463: 2.1.9)
+        report=Report.RELAYED if given_up else None, report_status="2.1.9" if given_up else "",
     )  # fmt: skip
 
 

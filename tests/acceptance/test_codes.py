@@ -36,9 +36,7 @@ def number(series: int, argument: int) -> str:
 
 async def the_report(house: House) -> dict[str, str]:
     """Wait for the one bounce and return the fields of its recipient's block."""
-    await house.pass_s(5)
-    await until(lambda: house.smarthost.mails)
-    (mail,) = house.smarthost.mails
+    (mail,) = await house.reports()
     parsed = email.message_from_bytes(mail.content, policy=email.policy.default)
     assert mail.mail_from in {"", "<>"}
     assert parsed["Auto-Submitted"] == "auto-replied"

@@ -21,7 +21,7 @@ from mailbridge.simulator.server import Simulator
 from mailbridge.simulator.settings import AccountSettings, Limits, SimulatorSettings
 from tests.support.clock import FakeClock
 from tests.support.programs import until
-from tests.support.smarthost import FakeSmarthost, running_smarthost
+from tests.support.smarthost import FakeSmarthost, Taken, running_smarthost
 
 SENDER = "nagios@example.org"
 #: the simulator's limits per minute would hit tests that move time by hand
@@ -38,20 +38,27 @@ class House:
     smarthost: FakeSmarthost
     clock: FakeClock
 
-    async def mail(self, *to: str, text: str = "Hello", subject: str = "", **kwargs: Any) -> tuple[int, str]:
-        """Send one mail by smtplib and return the reply to DATA, or the first refusal of a recipient."""
+    async def mail(
+        self, *to: str | tuple[str, ...], text: str = "Hello", subject: str = "", **kwargs: Any
+    ) -> tuple[int, str]:
+        """Send one mail by smtplib and return the reply to DATA, or the first refusal of a recipient.
+
+        A recipient is a phone or an address, or a tuple of it and its own RCPT parameters.
+        """
         return await asyncio.to_thread(self._mail, to, text, subject, **kwargs)
 
     def _mail(
-        self, to: tuple[str, ...], text: str, subject: str, *, sender: str = SENDER, headers: str = "",
+        self, to: tuple[str | tuple[str, ...], ...], text: str, subject: str, *, sender: str = SENDER, headers: str = "",
         mail_options: tuple[str, ...] = (), rcpt_options: tuple[str, ...] = (),
     ) -> tuple[int, str]:  # fmt: skip
         host, _, port = self.bridge.door.addresses[0].rpartition(":")
         with smtplib.SMTP(host, int(port), timeout=30) as client:
             client.ehlo("client.example.org")
             client.mail(sender, mail_options)
-            for recipient in to:
-                code, words = client.rcpt(recipient if "@" in recipient else f"{recipient}@sms.local", rcpt_options)
+            for entry in to:
+                recipient, *own = (entry,) if isinstance(entry, str) else entry
+                address = recipient if "@" in recipient else f"{recipient}@sms.local"
+                code, words = client.rcpt(address, own or rcpt_options)
                 if code >= 400:
                     return code, words.decode()
             head = f"From: {sender}\r\n" + (f"Subject: {subject}\r\n" if subject else "") + headers
@@ -79,6 +86,15 @@ class House:
             while (row := await look()).state not in wanted:
                 await self.pass_s(1)
         return row
+
+    async def reports(self, count: int = 1) -> list[Taken]:
+        """Let time pass until the smarthost has *count* mails, and return them; sockets get the real time they need."""
+        for _ in range(400):
+            if len(self.smarthost.mails) >= count:
+                break
+            await self.pass_s(1)
+        assert len(self.smarthost.mails) == count
+        return self.smarthost.mails
 
     async def pass_s(self, seconds: float, step_s: float | None = None) -> None:
         """Let *seconds* pass in steps (by default 40 at most); between them everybody finishes what is under way."""
