@@ -31,6 +31,10 @@ test: $(STAMP)
 check: $(STAMP)
 	@scripts/check
 
+## make lint      linters, types and generated files alone
+lint: $(STAMP)
+	@scripts/lint
+
 ## make bench     measure; prints ratios of one run
 bench: $(STAMP)
 	@scripts/bench
