@@ -9,6 +9,7 @@ import re
 import shutil
 import signal
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -87,6 +88,12 @@ def test_the_volume_and_the_ports_are_those_of_the_built_in_configuration():
 def account(**more: str) -> dict[str, str]:
     """Return the environment that the built-in configuration asks for."""
     return {"MAILBRIDGE__GATEWAYS__MAIN__LOGIN": "acme", "MAILBRIDGE__GATEWAYS__MAIN__PASSWORD": "secret", **more}
+
+
+def test_the_label_has_the_version_of_the_project():
+    """Whoever inspects an image sees what is in it."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    assert ("ARG", f"VERSION={project['version']}") in dockerfile()
 
 
 async def test_an_account_in_the_environment_is_all_a_sidecar_needs():
