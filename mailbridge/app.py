@@ -121,6 +121,15 @@ def prepare_text(
     return prepare(received, mail, messages, settings=settings, reportable=False, is_repeatable=True)
 
 
+def build_entrances(config: Config) -> dict[str, callback.Entrance]:
+    """Return where the gateways that call back do so."""
+    return {
+        name: callback.Entrance(gateway=name, path=settings.callback_path, secret=settings.callback_secret)
+        for name, settings in config.gateways.items()
+        if settings.callback_path
+    }
+
+
 class _Front:
     """What the door talks to: the reception and doorman of the configuration in force, exchanged by a reload."""
 
@@ -158,6 +167,7 @@ class Bridge:
         self._watch = Watch()
         self._loops: dict[str, Loop] = {}
         self._retired: list[Carrier] = []
+        self._entrances: dict[str, callback.Entrance] = {}
         report_settings = ReportSettings(hostname=config.smtp.hostname or self._node, from_address=config.bounce.from_)
         self._notices = OperatorNotices(
             store=store, clock=clock, settings=report_settings,
@@ -241,13 +251,9 @@ class Bridge:
             lambda: {"gateways": {name: "suspended" if s.suspended else "up" for name, s in self.board.states.items()}},
         )
         metrics.add_routes(pages, store=self._store, board=self.board, dispatcher=self.dispatcher)
-        entrances = {
-            name: callback.Entrance(gateway=name, path=settings.callback_path, secret=settings.callback_secret)
-            for name, settings in self._config.gateways.items()
-            if settings.callback_path
-        }
+        self._entrances = build_entrances(self._config)
         receipts = Receipts(store=self._store, board=self.board, clock=self._clock)
-        callback.add_routes(pages, entrances, receipts)
+        callback.add_routes(pages, self._entrances, receipts)
         address = parse_listen(self._config.web.listen)
         assert isinstance(address, TcpAddress)  # the configuration's check takes no other
         return WebServer(pages, address.host, address.port)
@@ -307,6 +313,9 @@ class Bridge:
         self._front.reception, self._front.doorman = front.reception, front.doorman
         if config.gateways != self._config.gateways:
             self._retired += self.board.replace(build_carriers(config, self._clock))
+            # the page looks into this very mapping
+            self._entrances.clear()
+            self._entrances.update(build_entrances(config))
         await self.board.load()
         fixed = [name for name in ("queue", "bounce", "web") if getattr(config, name) != getattr(self._config, name)]
         self._config = config

@@ -182,10 +182,14 @@ class Receipts:
         """Carry out what *receipt* means; False when it names no message of ours. Raises StoreError."""
         carrier = self._board.carriers.get(receipt.gateway)
         key = (receipt.gateway, receipt.gateway_id, receipt.phone)
-        row = (await self._store.find_attempts([key])).get(key)
-        if carrier is None or row is None:
-            return False
-        change = decide_receipt(row, receipt, policy=carrier.policy, read=carrier.read, now=self._clock.now())
-        if change is not None and (await self._store.apply([change]))[0]:
-            log.info(change.event, id=row.id, phone=row.message.phone, by="callback", **change.detail)
-        return True
+        while True:
+            row = (await self._store.find_attempts([key])).get(key)
+            if carrier is None or row is None:
+                return False
+            change = decide_receipt(row, receipt, policy=carrier.policy, read=carrier.read, now=self._clock.now())
+            if change is None:
+                return True
+            if (await self._store.apply([change]))[0]:
+                log.info(change.event, id=row.id, phone=row.message.phone, by="callback", **change.detail)
+                return True
+            # the row moved on in between (the answer to the request came in): it will not be told again, so look again

@@ -31,6 +31,17 @@ class Entrance:
     secret: SecretStr | None
 
 
+async def _form(request: web.Request) -> dict[str, str]:
+    """Return the fields of the body; one that cannot be read, or is no plain form (smsc-api.md 5.2), has none."""
+    if request.content_type != "application/x-www-form-urlencoded":
+        return {}
+    try:
+        form = await request.post()
+    except (LookupError, ValueError):  # an unknown charset, or octets that are not of it
+        return {}
+    return {name: value for name, value in form.items() if isinstance(value, str)}
+
+
 def add_routes(app: web.Application, entrances: Mapping[str, Entrance], receipts: Receipts) -> None:
     """Serve the callback page of each gateway that has one."""
 
@@ -40,7 +51,7 @@ def add_routes(app: web.Application, entrances: Mapping[str, Entrance], receipts
         if entrance is None or not hmac.compare_digest(entrance.path.encode(), path.encode()):
             raise web.HTTPNotFound
         # method and place of the fields depend on the account's settings (smsc-api.md 5.2): body over query
-        fields = {**request.query, **{k: v for k, v in (await request.post()).items() if isinstance(v, str)}}
+        fields = {**request.query, **await _form(request)}
         if entrance.secret is not None and not verify(fields, entrance.secret.get_secret_value()):
             log.warning("callback forged", gateway=entrance.gateway, client=request.remote)
             raise web.HTTPForbidden

@@ -148,11 +148,13 @@ def config_for(simulator: Simulator, smarthost: FakeSmarthost, **sections: Any) 
 
 
 @asynccontextmanager
-async def running_house(*, store: Store | None = None, limits: Limits = EASY, **sections: Any) -> AsyncIterator[House]:
-    """Run it all until the block ends."""
+async def running_house(
+    *, store: Store | None = None, limits: Limits = EASY, account: Mapping[str, Any] | None = None, **sections: Any
+) -> AsyncIterator[House]:
+    """Run it all until the block ends. *account*: settings of the simulated account."""
     clock = FakeClock()
-    account = AccountSettings(login="demo", password="demo")
-    simulator = Simulator(SimulatorSettings(accounts=(account,), limits=limits), clock=clock)
+    settings = AccountSettings(login="demo", password="demo", **(account or {}))
+    simulator = Simulator(SimulatorSettings(accounts=(settings,), limits=limits), clock=clock)
     store = store or MemoryStore()
     async with simulator, running_smarthost() as smarthost:
         await store.open()
