@@ -26,6 +26,8 @@ _HTTP = frozenset({"GET", "POST", "PUT", "HEAD", "CONNECT", "OPTIONS", "DELETE",
 #: RFC 3207 4: everything else waits for TLS where TLS is required
 _BEFORE_TLS = frozenset({"EHLO", "LHLO", "HELO", "NOOP", "STARTTLS", "QUIT", "RSET"})
 _HELO_MAX = 255
+#: the second word of MAIL FROM and RCPT TO
+_VERB_TAIL = re.compile(r"(?:FROM|TO):[ ]*", re.IGNORECASE)
 
 
 class Session(Authentication):
@@ -131,10 +133,18 @@ class Session(Authentication):
     async def _refuse(self, stage: str, answer: Reply, **address: str) -> None:
         """Answer and log a sender or recipient that is not taken; too many of them end the session."""
         self._refusals += 1
-        self.log_refusal(stage, answer, **{field: _printable(text) for field, text in address.items()})
+        self._log_mail_refusal(stage, answer, **{field: _printable(text) for field, text in address.items()})
         if answer.enhanced.startswith("5.5."):
             return await self.fault(answer)
         return await self.answer(answer if self._refusals < self.limits.max_refusals else reply.TOO_MANY_ERRORS)
+
+    def _log_mail_refusal(self, stage: str, answer: Reply, **fields: str) -> None:
+        """Log a refusal within a mail, with the id that the mail has if it is taken after all."""
+        self.log_refusal(stage, answer, id=self._mail_id(), **fields)
+
+    def _mail_id(self) -> str:
+        self.envelope.id = self.envelope.id or self.site.new_id()
+        return self.envelope.id
 
     # -- the mail
 
@@ -167,7 +177,7 @@ class Session(Authentication):
                 roll.buffered_bytes += reader.buffered_bytes - counted_bytes
                 counted_bytes = reader.buffered_bytes
                 if reader.is_hopeless:
-                    self.log_refusal("data", reply.TOO_BIG)
+                    self._log_mail_refusal("data", reply.TOO_BIG)
                     await self._answer_mail(replace(reply.TOO_BIG, close=True))
                     return False
                 if roll.buffered_bytes > self.limits.buffered_bytes:
@@ -192,11 +202,11 @@ class Session(Authentication):
         elif reader.count_received() > self.site.smtp.max_hops:
             refusal = reply.MAIL_LOOP
         if refusal is not None:
-            self.log_refusal("data", refusal)
+            self._log_mail_refusal("data", refusal)
             return await self._answer_mail(refusal)
         envelope = self.envelope
         mail = ReceivedMail(
-            id=self.site.new_id(),
+            id=self._mail_id(),
             sender=envelope.sender or "",
             recipients=tuple(envelope.recipients),
             content=reader.content(),
@@ -297,8 +307,8 @@ class Session(Authentication):
 
 
 def _printable(argument: str) -> str:
-    """Return *argument* for the log, which masks the phones in it."""
-    return argument[:256].encode("ascii", "backslashreplace").decode("ascii")
+    """Return the address in *argument* for the log, which masks the phones in it."""
+    return _VERB_TAIL.sub("", argument)[:256].encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _ascii(argument: str) -> str:

@@ -12,6 +12,8 @@ class Transaction(Envelope):
 
     def __init__(self) -> None:
         super().__init__()
+        #: given when it is first needed: by a refusal in the log, or by the mail itself
+        self.id = ""
         #: None until MAIL was accepted; empty for the null sender
         self.sender: str | None = None
         self.recipients: list[Recipient] = []

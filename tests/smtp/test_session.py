@@ -323,7 +323,10 @@ async def test_smtplib_delivers() -> None:
 
 
 async def test_refusals_are_logged() -> None:
-    """A refused recipient is logged with its stage and reply, in the field whose phones the log masks."""
+    """A refused recipient is logged with its stage and reply, in the field whose phones the log masks.
+
+    The id is the one its mail has when it is taken for others.
+    """
     async with open_door() as door:
         reader, writer = await door.connect()
         await hear(reader)
@@ -331,7 +334,10 @@ async def test_refusals_are_logged() -> None:
         (event,) = door.log.named("rejected")
         assert event["stage"] == "rcpt"
         assert event["reply"].startswith("550 5.7.1")
-        assert event["recipient"] == "TO:<79991234567@example.org>"
+        assert event["recipient"] == "<79991234567@example.org>"
+        await say(reader, writer, "RCPT TO:<79991234567@sms.local>", "DATA")
+        taken = await say(reader, writer, "x\r\n.")
+        assert event["id"] in taken
         writer.close()
 
 

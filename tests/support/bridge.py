@@ -88,9 +88,10 @@ class Bridge:
 
     @property
     def addresses(self) -> list[tuple[str, int]]:
-        """The addresses it listens on for mail, in the order of the configuration."""
+        """The TCP addresses it listens on for mail, in the order of the configuration."""
         listed = self.events_called("ready")[0]["smtp"]
-        return [(host.strip("[]"), int(port)) for host, _, port in (text.rpartition(":") for text in listed)]
+        tcp = (text.rpartition(":") for text in listed if not text.startswith("unix:"))
+        return [(host.strip("[]"), int(port)) for host, _, port in tcp]
 
     @property
     def port(self) -> int:
