@@ -1,7 +1,7 @@
 """The loop that sends: claim what is due, hand it over in batches, settle what came back.
 
 The intent is on disk before a request leaves (``Store.claim``) and the outcome after it (``Store.apply``);
-whatever happens in between leaves the row ``sending``, which a restart turns into ``unknown``, never into ``queued``.
+what ends in between makes the row ``unknown``, here or at the next start (``Store.recover``), never ``queued``.
 Messages that wait while all slots are taken leave together in the next request; alone, a message leaves at once.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 import structlog
@@ -17,7 +18,7 @@ from mailbridge.clock import Clock
 from mailbridge.delivery import breaker
 from mailbridge.delivery.batch import plan_batches
 from mailbridge.delivery.board import Board, Carrier
-from mailbridge.delivery.decide import decide_outcome, detail_of, split_again
+from mailbridge.delivery.decide import decide_outcome, detail_of, put_back, split_again
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Batch
@@ -55,7 +56,10 @@ class Dispatcher:
         self._failpoint = failpoint
         self._wake = asyncio.Event()
         self._stopping = False
-        self._attempts: set[asyncio.Task[None]] = set()
+        #: set while ``run`` does not
+        self._ended = asyncio.Event()
+        self._ended.set()
+        self._attempts: dict[asyncio.Task[None], tuple[Carrier, Claimed]] = {}
         #: message id -> number of the part of a refused batch it belongs to
         self._parts: dict[str, int] = {}
         self._part_number = 0
@@ -77,33 +81,50 @@ class Dispatcher:
 
     async def run(self) -> None:
         """Send until ``stop``; an error nobody foresaw costs one turn of the loop."""
-        while not self._stopping:
-            self._wake.clear()
-            self.beat_at = self._clock.now()
-            claimed = await self._claim()
-            for request in claimed:
-                task = asyncio.create_task(self._attempt(request), name=f"attempt {request.gateway_id}")
-                self._attempts.add(task)
-                task.add_done_callback(self._attempt_ended)
-            if not claimed:
-                await self._sleep()
+        self._ended.clear()
+        try:
+            while not self._stopping:
+                self._wake.clear()
+                self.beat_at = self._clock.now()
+                claimed = await self._claim()
+                if not claimed:
+                    await self._sleep()
+                elif self._stopping:
+                    await self._try_to_apply(
+                        [put_back(row, now=self._clock.now()) for _, one in claimed for row in one.messages]
+                    )
+                else:
+                    for carrier, request in claimed:
+                        self._start(carrier, request)
+        finally:
+            self._ended.set()
+
+    def _start(self, carrier: Carrier, request: Claimed) -> None:
+        carrier.pace.start()
+        task = asyncio.create_task(self._attempt(carrier, request), name=f"attempt {request.gateway_id}")
+        self._attempts[task] = (carrier, request)
+        task.add_done_callback(self._attempt_ended)
 
     async def stop(self, limit_s: float) -> None:
-        """Claim nothing more and settle what is in flight, at most *limit_s*; the rest stays ``sending`` on disk."""
+        """Claim nothing more and settle what is in flight, at most *limit_s*; the rest becomes ``unknown``."""
         self._stopping = True
         self._wake.set()
-        if self._attempts:
-            _done, late = await asyncio.wait(self._attempts, timeout=limit_s)
-            for task in late:
-                task.cancel()
-            await asyncio.gather(*late, return_exceptions=True)
+        ends = self._clock.monotonic() + limit_s
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._ended.wait(), limit_s)
+        if not self._attempts:
+            return
+        in_flight = dict(self._attempts)
+        _done, late = await asyncio.wait(in_flight, timeout=max(0.0, ends - self._clock.monotonic()))
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+        for task in late:
+            await self._try_to_apply(self._give_up(*in_flight[task], code="stopped"))
 
     def _attempt_ended(self, task: asyncio.Task[None]) -> None:
-        self._attempts.discard(task)
+        self._attempts.pop(task)
         self._wake.set()
-        if not task.cancelled() and (error := task.exception()) is not None:
-            # its rows stay `sending` and are asked about after a restart; nothing else may be assumed
-            log.error("attempt broke", task=task.get_name(), because=type(error).__name__)
 
     async def _sleep(self) -> None:
         if self._wake.is_set():
@@ -119,7 +140,7 @@ class Dispatcher:
             wait_s = wait_s or IDLE_S
         await wait_for_ring(self._wake, wait_s, self._clock)
 
-    async def _claim(self) -> Sequence[Claimed]:
+    async def _claim(self) -> Sequence[tuple[Carrier, Claimed]]:
         carrier = next(iter(self._board.open_carriers()), None)
         if carrier is None:
             self._watch.give_up()
@@ -130,6 +151,7 @@ class Dispatcher:
         opened = carrier
 
         def plan(rows: Sequence[StoredMessage], next_id: Callable[[], int]) -> Sequence[Assignment]:
+            self._failpoint("before intent")
             return plan_batches(rows, next_id, gateway=opened.gateway, requests=free, parts=self._parts)
 
         try:
@@ -142,14 +164,20 @@ class Dispatcher:
             )
         except StoreError as error:
             log.warning("store trouble", doing="claim", because=type(error).__name__)
-            await self._clock.sleep(_STORE_RETRY_S)
+            await wait_for_ring(self._wake, _STORE_RETRY_S, self._clock)
             return ()
-        for _ in claimed:
-            carrier.pace.start()
-        return claimed
+        # the carrier goes along: a reload may take it off the board before its attempt begins
+        return [(carrier, request) for request in claimed]
 
-    async def _attempt(self, request: Claimed) -> None:
-        carrier = self._board.carriers[request.gateway]
+    async def _attempt(self, carrier: Carrier, request: Claimed) -> None:
+        try:
+            await self._hand_over(carrier, request)
+        except Exception:
+            # nobody else looks after rows that are `sending`
+            log.exception("attempt broke", gateway=carrier.name, gateway_id=request.gateway_id)
+            await self._apply(self._give_up(carrier, request, code="internal"))
+
+    async def _hand_over(self, carrier: Carrier, request: Claimed) -> None:
         self._failpoint("after intent")
         for row in request.messages:
             log.info("attempt", id=row.id, attempt=row.attempts, gateway=carrier.name, gateway_id=request.gateway_id)
@@ -179,8 +207,8 @@ class Dispatcher:
     async def _settle(self, carrier: Carrier, request: Claimed, outcomes: Sequence[Outcome]) -> None:
         now = self._clock.now()
         if _refused_whole(outcomes):
-            halves = self._halve(request.messages)
-            changes = [split_again(row, now=now) for row in halves]
+            self._halve(request.messages)
+            changes = [split_again(row, now=now) for row in request.messages]
         else:
             changes = [
                 decide_outcome(row, outcome, policy=carrier.policy, now=now, random=self._random())
@@ -188,6 +216,8 @@ class Dispatcher:
             ]
             for row in request.messages:
                 self._parts.pop(row.id, None)
+            if _is_poisoned(request, outcomes):
+                self._halve(request.messages)
         await self._judge(carrier, outcomes)
         await self._apply(changes)
         for row, outcome, change in zip(request.messages, outcomes, changes, strict=True):
@@ -195,12 +225,11 @@ class Dispatcher:
             if change.event != "deferred" or not isinstance(outcome, Refused):
                 self._watch.note(row.id, outcome)
 
-    def _halve(self, rows: Sequence[StoredMessage]) -> Sequence[StoredMessage]:
+    def _halve(self, rows: Sequence[StoredMessage]) -> None:
         middle = len(rows) // 2
         for half in (rows[:middle], rows[middle:]):
             self._part_number += 1
             self._parts.update(dict.fromkeys((row.id for row in half), self._part_number))
-        return rows
 
     async def _judge(self, carrier: Carrier, outcomes: Sequence[Outcome]) -> None:
         """Let the breaker and the balance know what one request showed about the gateway as a whole."""
@@ -226,10 +255,38 @@ class Dispatcher:
             else:
                 return
 
+    async def _try_to_apply(self, changes: Sequence[Change]) -> None:
+        """Write *changes* once; what fails stays ``sending`` and becomes ``unknown`` at the next start."""
+        try:
+            await self._store.apply(changes)
+        except StoreError as error:
+            log.warning("store trouble", doing="stop", because=type(error).__name__)
+
+    def _give_up(self, carrier: Carrier, request: Claimed, *, code: str) -> Sequence[Change]:
+        """Return the changes for a request whose outcome nobody waits for any more: only asking can tell.
+
+        Those of its rows that were settled are left alone: they are no longer ``sending``.
+        """
+        error = SmsError(code=code, text="given up before the answer", error_class=ErrorClass.UNKNOWN)
+        now = self._clock.now()
+        return [
+            decide_outcome(row, Unknown(error=error), policy=carrier.policy, now=now, random=0.0)
+            for row in request.messages
+        ]
+
 
 def _is_silence(outcome: Outcome) -> bool:
     """Tell whether *outcome* shows a gateway that was not reached or gave no usable answer."""
     return isinstance(outcome, Unknown) or (isinstance(outcome, Deferred) and not outcome.left)
+
+
+def _is_poisoned(request: Claimed, outcomes: Sequence[Outcome]) -> bool:
+    """Tell whether one message may be what keeps the gateway from answering for all: not the first time it is so.
+
+    What leads to no answer each time must not drag others along for ever.
+    """
+    again = any(row.attempts > 1 for row in request.messages)
+    return len(outcomes) > 1 and again and all(isinstance(outcome, Unknown) for outcome in outcomes)
 
 
 def _refused_whole(outcomes: Sequence[Outcome]) -> bool:

@@ -1,0 +1,145 @@
+"""What the sending loop leaves on disk when it stops, breaks, or meets a message that spoils every request."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mailbridge.errors import StoreError
+from mailbridge.model.outcome import Unknown
+from mailbridge.model.state import State
+from mailbridge.queue.memory import MemoryStore
+from tests.support.delivery import error
+from tests.support.post import Post
+from tests.support.programs import until
+
+SILENCE = Unknown(error=error("timeout"))
+
+
+class SlowStore(MemoryStore):
+    """A store whose claims end when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.claiming, self.go_on = asyncio.Event(), asyncio.Event()
+
+    async def claim(self, **asked):
+        """Claim, then wait."""
+        claimed = await super().claim(**asked)
+        if claimed:
+            self.claiming.set()
+            await self.go_on.wait()
+        return claimed
+
+
+class SickStore(MemoryStore):
+    """A store that keeps nothing for a while."""
+
+    failures = 0
+
+    async def apply(self, changes):
+        """Fail as often as it is to."""
+        if self.failures:
+            self.failures -= 1
+            raise StoreError
+        return await super().apply(changes)
+
+
+async def test_what_is_in_flight_at_the_stop_is_unknown_on_disk():
+    """A gateway that hangs does not hold up the stop, and nobody has to wait for the next start to see the truth."""
+    post = Post()
+    id_ = await post.put()
+    post.gateway.gate = asyncio.Event()
+    async with post.running():
+        await until(lambda: post.gateway.batches)
+
+    row = await post.row(id_)
+    assert row.state is State.UNKNOWN
+    assert row.unknown_since == post.clock.now()
+    assert row.error is not None
+    assert row.error.code == "stopped"
+
+
+async def test_what_is_claimed_while_stopping_goes_back():
+    """Claimed, but its request never begun: queued again as if nothing had been, not asked about for minutes."""
+    store = SlowStore()
+    post = Post(store=store)
+    id_ = await post.put()
+    running = asyncio.create_task(post.dispatcher.run())
+    await store.claiming.wait()
+    stopping = asyncio.create_task(post.dispatcher.stop(5))
+    await asyncio.sleep(0)
+    store.go_on.set()
+    await stopping
+    await running
+
+    row = await post.row(id_)
+    assert (row.state, row.attempts) == (State.QUEUED, 0)
+    assert post.gateway.batches == []
+
+
+async def test_stop_waits_for_a_disk_that_comes_back():
+    """An answer that could not be written at once is written before the stop ends."""
+    store = SickStore()
+    post = Post(store=store)
+    id_ = await post.put()
+    store.failures = 2
+    running = asyncio.create_task(post.dispatcher.run())
+    await until(lambda: store.failures < 2)
+    stopping = asyncio.create_task(post.dispatcher.stop(5))
+    while not stopping.done():
+        post.clock.advance(1)
+        await asyncio.sleep(0.001)
+    await running
+
+    assert await post.state(id_) is State.SENT
+
+
+async def test_an_attempt_that_breaks_leaves_its_messages_unknown():
+    """A mistake of ours after the request must not leave rows ``sending``, where nobody looks after them."""
+
+    def broken() -> float:
+        raise ArithmeticError
+
+    post = Post(random=broken)
+    id_ = await post.put()
+    await post.send_all()
+
+    assert await post.state(id_) is State.UNKNOWN
+    assert (await post.row(id_)).error.code == "internal"
+
+
+async def test_a_gateway_that_leaves_the_board_still_gets_what_was_claimed_for_it():
+    """A reload between claim and request neither loses the message nor breaks the loop."""
+    store = SlowStore()
+    post = Post(store=store)
+    id_ = await post.put()
+    async with post.running():
+        await store.claiming.wait()
+        post.board.replace([])
+        store.go_on.set()
+        await until(lambda: post.gateway.batches)
+
+    assert await post.state(id_) is State.SENT
+
+
+@pytest.mark.parametrize("count", [2, 8, 100])
+async def test_a_message_that_spoils_every_request_ends_alone(count):
+    """It makes the gateway fail: the messages that happen to share its request go out without it."""
+    post = Post(quarantine_s=150)
+    ids = [await post.put(number) for number in range(1, count + 1)]
+    poison = "text 1"
+
+    def answer(batch):
+        if any(sms.text == poison for sms in batch.messages):
+            return [SILENCE] * len(batch.messages)
+        return post.gateway.accept(batch)
+
+    post.gateway.answer = answer
+    for _ in range(12):
+        await post.send_all_again()
+
+    states = [await post.state(id_) for id_ in ids]
+    assert states.count(State.SENT) == count - 1
+    assert states[0] in {State.QUEUED, State.UNKNOWN}
