@@ -12,10 +12,16 @@ from pathlib import Path
 
 import pytest
 
+from mailbridge.config.model import Config
+from mailbridge.config.show import effective
 from mailbridge.delivery import questions
+from mailbridge.gateway.transport import MAX_ANSWER_BYTES
+from mailbridge.intake.html import MAX_HTML_CHARS
+from mailbridge.intake.mime import MAX_HEADER_BYTES, MAX_HEADER_LINES, MAX_LEVELS, MAX_PARTS
 from mailbridge.model import reply as replies
 from mailbridge.model.reply import Reply
 from mailbridge.model.state import MOVES, State
+from mailbridge.smtp.site import Limits
 from scripts.pages import NOT_SAID, adr_index, cli_page, replies_page, states_page
 from tests.support.bridge import running_bridge
 from tests.support.documents import ROOT
@@ -107,6 +113,30 @@ def test_every_event_of_the_log_is_on_its_page() -> None:
     assert set(fields) == set(shown) | bugs
     missing = {event: some - shown[event] for event, some in fields.items() if event in shown}
     assert {event: some for event, some in missing.items() if some} == {}
+
+
+# -------------------------------------------------------------------------------------------------- limits
+def test_figures_of_the_page_of_limits_are_those_in_force() -> None:
+    """Each default stands there as the configuration has it, and the fixed figures as the code has them."""
+    page = (ROOT / "docs/explain/limits.md").read_text(encoding="utf-8")
+    shown = effective(Config())
+    keyed = re.findall(r"`(\w+)\.(\w+)` `([^`]+)`", page)
+    assert len(keyed) == 7
+    assert {(section, key, str(shown[section][key])) for section, key, _ in keyed} == set(keyed)
+    limits = Limits()
+    for words in (
+        f"| nonsense commands | `421 4.7.0` | {limits.max_faults} |",
+        f"`421 4.7.0` | {limits.max_idle_commands} since the last mail |",
+        f"| refused recipients, to find numbers | `421 4.7.0` | {limits.max_refusals} |",
+        f"| wrong passwords | `421 4.7.0` | {limits.max_auth_failures},",
+        f"| {limits.command_bytes} bytes; {limits.flood_bytes // 1024} KB without an end",
+        f"| {limits.buffered_bytes // 2**20} MB of content in memory",
+        f"| {MAX_LEVELS} levels, {MAX_PARTS} parts |",
+        f"| {MAX_HEADER_LINES} lines, {MAX_HEADER_BYTES // 1000} KB |",
+        f"| {MAX_HTML_CHARS:,} characters,",
+        f"read up to {MAX_ANSWER_BYTES // 1024} KB",
+    ):
+        assert words in page
 
 
 # ------------------------------------------------------------------------------------------------- metrics
