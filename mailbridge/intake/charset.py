@@ -38,6 +38,7 @@ _GOOD_SCORE = 1.7
 _CLEAR_LEAD = 0.6
 #: so few letters prove nothing: the tables of the last century must be clearly better
 _FEW_BYTES = 3
+_FEW_BYTES_LEAD = 1.0
 _SAMPLE_BYTES = 600
 _BOMS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -48,6 +49,9 @@ _BOMS = (
 )
 #: these write other letters with ASCII bytes
 _STATEFUL = frozenset({"utf-7", "iso2022_jp", "iso2022_kr", "hz", "utf-16", "utf-16-le", "utf-16-be"})
+_CESU = re.compile(rb"\xed[\xa0-\xaf][\x80-\xbf]\xed[\xb0-\xbf][\x80-\xbf]")
+#: the escape by which Japanese mail goes over to its characters (RFC 1468)
+_JAPANESE = re.compile(rb"\x1b\$[@B]")
 _HIGH_RUN = re.compile(rb"[A-Za-z0-9]?[\x80-\xff]+[A-Za-z0-9]?")
 
 
@@ -92,6 +96,8 @@ def decode(raw: bytes, declared: str = "") -> Decoded:
     """
     codec = codec_name(declared) if declared else None
     if codec not in _STATEFUL and raw.isascii() and b"\0" not in raw and b"\4" not in raw:
+        if b"\x1b$" in raw and _JAPANESE.search(raw) and (text := _strict(raw, "iso2022_jp")) is not None:
+            return Decoded(text=text, note=_differs(declared, codec, "iso2022_jp"))
         return Decoded(text=raw.decode("ascii"))
     for mark, name in _BOMS:
         if raw.startswith(mark) and (text := _strict(raw[len(mark) :], name)) is not None:
@@ -149,13 +155,14 @@ def _guess(raw: bytes, declared: str | None) -> str:
     if declared in _CYRILLIC_DECLARED and cyrillic_score(sample.decode(declared, "replace")) >= _GOOD_SCORE:
         return str(declared)
     scores = {name: cyrillic_score(sample.decode(name, "replace")) for name in _CYRILLIC}
-    scores["cp1252"] = latin_score(sample.decode("cp1252", "replace"))
+    latin = "iso8859-15" if declared == "iso8859-15" else "cp1252"
+    scores[latin] = latin_score(sample.decode(latin, "replace"))
     high = sum(byte > 0x7F for byte in sample)
     if declared in _LATIN:
-        scores["cp1252"] += _CLEAR_LEAD
+        scores[latin] += _CLEAR_LEAD
     if high < _FEW_BYTES:
-        scores["cp866"] -= _CLEAR_LEAD
-        scores["iso8859-5"] -= _CLEAR_LEAD
+        scores["cp866"] -= _FEW_BYTES_LEAD
+        scores["iso8859-5"] -= _FEW_BYTES_LEAD
     best = max(scores, key=lambda name: scores[name])
     if declared in _CYRILLIC_DECLARED:
         own = scores.get(str(declared), cyrillic_score(sample.decode(str(declared), "replace")))
@@ -190,10 +197,18 @@ def _strict_utf8(raw: bytes) -> str | None:
     try:
         return raw.decode("utf-8")
     except UnicodeDecodeError as error:
+        if _CESU.match(raw, error.start) is not None:
+            # an emoji as two surrogates of three bytes each, from Java and old databases
+            joined = _CESU.sub(lambda pair: _joined_pair(pair[0]), raw)
+            return None if joined == raw else _strict_utf8(joined)
         # a character cut in two at the very end, by a sender that counts bytes
         if error.end == len(raw) and error.start >= len(raw) - 3 and not raw[: error.start].isascii():
             return raw[: error.start].decode("utf-8")
         return None
+
+
+def _joined_pair(pair: bytes) -> bytes:
+    return pair.decode("utf-8", "surrogatepass").encode("utf-16", "surrogatepass").decode("utf-16").encode("utf-8")
 
 
 def _differs(declared: str, declared_codec: str | None, used: str) -> str:

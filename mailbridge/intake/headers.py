@@ -6,13 +6,13 @@ It must not raise for any bytes, and what it returns is one line without control
 
 from __future__ import annotations
 
-import binascii
 import re
 from dataclasses import dataclass
 from functools import lru_cache
 
 from mailbridge.intake import charset
 from mailbridge.intake.clean import clean_line
+from mailbridge.intake.transfer import base64_bytes
 
 #: a header value is read up to here; the longest honest ones are To lists
 MAX_VALUE_CHARS = 20_000
@@ -20,13 +20,17 @@ _MAX_PARAMETERS = 60
 #: structured values up to here are remembered
 _SHORT_BYTES = 200
 _FIELD = re.compile(rb"([!-9;-~]{1,100})[ \t]*:[ \t]*")
-_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ])\?([^?]*(?:\?(?!=)[^?]*)*)\?=")
-_UNENDED_WORD = re.compile(r"=\?([^?\s*]{1,60})(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ])\?([^?\s]*)=?$")
+_WORD = re.compile(r"=\?([^?\s*]{1,60}) ?(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ])\?([^?]*(?:\?(?!=)[^?]*)*)\?=")
+_UNENDED_WORD = re.compile(r"=\?([^?\s*]{1,60}) ?(?:\*[A-Za-z0-9-]{0,20})?\?([bBqQ])\?([^?\s]*)(?:=|\?)?$")
+#: the other two signs of base64 (RFC 4648 section 5)
+_URL_SAFE = str.maketrans("-_", "+/")
 _Q_ESCAPE = re.compile(rb"=([0-9A-Fa-f]{2})")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,80})\s*=\s*("(?:[^"\\]|\\.)*+"?|[^;]*)')
 _PERCENT = re.compile(rb"%([0-9A-Fa-f]{2})")
 #: printable ASCII but the signs that end an address; what stands outside it is in no address a device has
 _ADDRESS = re.compile(r"[!#-'*+\-.-9=?A-~]{1,128}@[!#-'*+\-.-9=?A-~]{1,255}")
+#: an address of the same machine: ``root (Cron Daemon)``, ``Cron <root>``
+_LOCAL_NAME = re.compile(r"[!#-'*+\-.-9=?A-~]{1,64}(?=[ ]*(?:[>(]|$))")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,15 +50,14 @@ class Parameters:
 
 
 def parse_fields(block: bytes) -> list[Field]:
-    """Split a header block into its fields; a line that is none is skipped."""
+    """Split a header block into its fields; a line that is none belongs to the one before it."""
     fields: list[Field] = []
     for line in block.replace(b"\r\n", b"\n").replace(b"\r", b"\n").split(b"\n"):
-        if line[:1] in {b" ", b"\t"}:
-            if fields and len(fields[-1].raw) < MAX_VALUE_CHARS:
-                last = fields[-1]
-                fields[-1] = Field(name=last.name, raw=last.raw + b" " + line.strip())
-        elif (match := _FIELD.match(line)) is not None:
+        if line[:1] not in {b" ", b"\t"} and (match := _FIELD.match(line)) is not None:
             fields.append(Field(name=match[1].decode("ascii"), raw=line[match.end() :].rstrip()))
+        elif fields and line and len(fields[-1].raw) < MAX_VALUE_CHARS:
+            last = fields[-1]
+            fields[-1] = Field(name=last.name, raw=last.raw + b" " + line.strip())
     return fields
 
 
@@ -84,7 +87,7 @@ def _decode_words(text: str, notes: list[str] | None) -> str:
         if not run or between.strip():
             out += [_decode_run(run, notes), between]
             run = []
-        elif run[0][:2] != word[:2]:
+        elif run[0][0] != word[0]:
             out.append(_decode_run(run, notes))
             run = []
         run.append(word)
@@ -101,36 +104,26 @@ def _decode_run(run: list[tuple[str, str, str]], notes: list[str] | None) -> str
     """Decode neighbours of one charset together: a character may be split between two words."""
     if not run:
         return ""
-    name, encoding, _ = run[0]
-    if encoding == "q":
-        raw = b"".join(_q_bytes(word[2]) for word in run)
-    else:
-        raw = b"".join(base64_bytes(word[2].encode("ascii", "ignore")) for word in run)
-        joined = "".join(word[2] for word in run)
+    name = run[0][0]
+    all_base64 = all(word[1] == "b" for word in run)
+    if all_base64 and any(len(word[2].strip().rstrip("=")) % 4 == 1 for word in run[:-1]):
         # one base64 stream cut anywhere: a word in the middle is not a whole number of quartets
-        if any(len(word[2].strip().rstrip("=")) % 4 == 1 for word in run[:-1]):
-            raw = base64_bytes(joined.encode("ascii", "ignore"))
+        raw = _b_bytes("".join(word[2] for word in run))
+    else:
+        raw = b"".join(_q_bytes(word[2]) if word[1] == "q" else _b_bytes(word[2]) for word in run)
     decoded = charset.decode(raw, name)
     if notes is not None and decoded.note:
         notes.append(f"header: {decoded.note}")
     return decoded.text
 
 
+def _b_bytes(text: str) -> bytes:
+    return base64_bytes(text.translate(_URL_SAFE).encode("ascii", "ignore"))
+
+
 def _q_bytes(text: str) -> bytes:
     raw = text.replace("_", " ").encode("utf-8", "surrogateescape")
     return _Q_ESCAPE.sub(lambda m: bytes([int(m[1], 16)]), raw)
-
-
-def base64_bytes(raw: bytes) -> bytes:
-    """Decode base64 as far as it goes: foreign characters skipped, padding missing or in the middle."""
-    try:
-        return binascii.a2b_base64(raw)
-    except binascii.Error:
-        pieces = []
-        for piece in re.split(rb"=+", re.sub(rb"[^A-Za-z0-9+/=]", b"", raw)):
-            usable = piece[: len(piece) - 1] if len(piece) % 4 == 1 else piece
-            pieces.append(binascii.a2b_base64(usable + b"=" * (-len(usable) % 4)))
-        return b"".join(pieces)
 
 
 def parse_parameters(raw: bytes) -> Parameters:
@@ -206,6 +199,8 @@ def parse_from(raw: bytes, hint: str = "") -> tuple[str, str]:
     match = _ADDRESS.search(plain, start + 1) if start >= 0 else _ADDRESS.search(plain)
     if match is None:
         match = _ADDRESS.search(plain)
+    if match is None:
+        match = _LOCAL_NAME.match(plain, start + 1)
     address = match[0] if match is not None else ""
     name = text.rpartition("<")[0] if "<" in text else text.replace(address, "", 1) if address else text
     name = name.strip().strip(",;").strip()

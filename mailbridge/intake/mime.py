@@ -31,7 +31,13 @@ _KNOWN_NAME = re.compile(
     r"(?i)from|to|cc|bcc|subject|date|sender|message-id|mime-version|content-.+|received|return-path|reply-to|in-reply-to"
     r"|references|auto-submitted|priority|importance|delivered-to|errors-to|precedence|user-agent|list-.+|resent-.+|x-.+"
 )
+_TYPE = re.compile(r"[\w.+-]+/[\w.+-]+")
+_BROKEN_TYPE = re.compile(rb"\s*([A-Za-z]{1,20}/[\w.+-]{1,60})[\s,;]*(?:\([^()]{0,100}\))?[\s,;]*")
+#: what follows a line of the header that lost its blank
+_GOES_ON = re.compile(rb"(?i)(?:from|to|subject|date|message-id|mime-version|content-[a-z-]{2,30}):[ \t]")
+_MAX_BROKEN = 10
 _MIME_FIELD = re.compile(rb"(?i)(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:")
+_FIRST_DASHES = re.compile(rb"\s*(?:[^\r\n-][^\r\n]{0,200}\s+)?--(-*+[^\r\n-][^\r\n]{0,250}?)[ \t]{0,20}\r?\n")
 _GUESSED_BOUNDARY = re.compile(rb"(?:^|\n)--(\S[^\r\n]{0,199}?)[ \t]{0,20}\r?\n(?=content-)", re.IGNORECASE)
 
 
@@ -101,22 +107,26 @@ def header_span(content: bytes) -> tuple[int, int]:
 
 
 def _header_end(content: bytes, start: int, end: int) -> int:
-    """Return the offset of the first line that belongs to no header field; one past the last byte looked at."""
+    """Return the offset of the first line that belongs to no header field; one past the last byte looked at.
+
+    A field's second line whose blank was lost is part of the header where known fields and a blank line follow.
+    """
     position, stop = start, min(end, start + MAX_HEADER_BYTES + 2)
-    first = True
+    broken: list[int] = []
     while position < stop:
         line_end = content.find(b"\n", position, stop)
         following = stop if line_end < 0 else line_end + 1
         head = content[position : position + 1]
-        if head in {b"\r", b"\n"} or not (
-            (head in {b" ", b"\t"} and not first) or _FIELD_START.match(content, position, following) is not None
-        ):
-            # a line of blanks only is the blank line of a careless sender
+        # a line of blanks only is the blank line of a careless sender
+        if head in {b"\r", b"\n"} or (head in {b" ", b"\t"} and not content[position:following].strip()):
             return position
-        if head in {b" ", b"\t"} and not content[position:following].strip():
-            return position
-        position, first = following, False
-    return position
+        folded = head in {b" ", b"\t"} and position > start
+        if not folded and _FIELD_START.match(content, position, following) is None:
+            broken.append(position)
+            if position == start or len(broken) > _MAX_BROKEN or _GOES_ON.match(content, following, stop) is None:
+                break
+        position = following
+    return broken[0] if broken else position
 
 
 def _after_blank(content: bytes, position: int) -> int:
@@ -149,15 +159,23 @@ def _describe(part: Part, default: Parameters = _PLAIN) -> None:
             continue
         seen.add(name)
         if name == "content-type":
-            parsed = parse_parameters(known.raw)
-            if "/" not in parsed.value:
-                # RFC 2045 section 5.2: what cannot be read is plain text
-                parsed = Parameters(value="text/plain", parameters=parsed.parameters)
-            part.content_type = parsed
+            part.content_type = _content_type(known.raw)
         elif name == "content-disposition":
             part.disposition = parse_parameters(known.raw)
         elif name == "content-transfer-encoding":
             part.encoding = known.raw.decode("ascii", "ignore").partition(";")[0].strip().strip('"').lower()
+
+
+def _content_type(raw: bytes) -> Parameters:
+    parsed = parse_parameters(raw)
+    if _TYPE.fullmatch(parsed.value) is not None:
+        return parsed
+    if (repaired := _BROKEN_TYPE.match(raw)) is not None:
+        # "text/html, charset=utf-8", "text/html charset=utf-8", "text/plain (text)"
+        return parse_parameters(repaired[1] + b"; " + raw[repaired.end() :])
+    # RFC 2045 section 5.2: what cannot be read is plain text
+    kind = "text/html" if parsed.value == "html" else "text/plain"
+    return Parameters(value=kind, parameters=parsed.parameters)
 
 
 def _split(content: bytes, part: Part, level: int, count: _Count, notes: list[str]) -> None:
@@ -197,12 +215,10 @@ def _parts(content: bytes, part: Part, notes: list[str]) -> Iterator[tuple[int, 
     boundary = part.content_type.parameters.get("boundary", "").encode("utf-8", "surrogateescape").rstrip()
     first = next(_delimiters(content, boundary, part), None) if boundary else None
     if first is None:
-        guessed = _GUESSED_BOUNDARY.search(
-            content, max(0, part.start - 1), min(part.end, part.start + MAX_HEADER_BYTES)
-        )
+        guessed = _guessed_boundary(content, part)
         if guessed is None:
             return
-        boundary = guessed[1].removesuffix(b"--") or guessed[1]
+        boundary = guessed
         notes.append("structure: the boundary declared is not the one used")
     begin = -1
     for start, end, is_last in _delimiters(content, boundary, part):
@@ -214,6 +230,17 @@ def _parts(content: bytes, part: Part, notes: list[str]) -> Iterator[tuple[int, 
     if begin >= 0:
         notes.append("structure: the last boundary is missing")
         yield begin, part.end
+
+
+def _guessed_boundary(content: bytes, part: Part) -> bytes | None:
+    """Return what stands where a boundary should: before a part's header, or before all with an end somewhere below."""
+    found = _GUESSED_BOUNDARY.search(content, max(0, part.start - 1), min(part.end, part.start + MAX_HEADER_BYTES))
+    if found is not None:
+        return found[1].removesuffix(b"--") or found[1]
+    found = _FIRST_DASHES.match(content, part.start, part.end)
+    if found is not None and content.find(b"\n--" + found[1] + b"--", found.end() - 1, part.end) >= 0:
+        return found[1]
+    return None
 
 
 def _delimiters(content: bytes, boundary: bytes, part: Part) -> Iterator[tuple[int, int, bool]]:

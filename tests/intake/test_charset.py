@@ -135,3 +135,16 @@ def test_any_bytes_decode(raw, declared):
 def test_any_bytes_decode_with_known_charsets(raw, declared):
     """Neither do the charsets with a state of their own."""
     assert isinstance(decode(raw, declared).text, str)
+
+
+@pytest.mark.parametrize(
+    ("raw", "declared", "text"),
+    [
+        (b"Probe \xbb Network \xbb sw1", "utf-8", "Probe » Network » sw1"),
+        (b"Prix 5 \xa4", "iso-8859-15", "Prix 5 €"),
+        (b"45 \xb0C", "us-ascii", "45 °C"),
+    ],
+)
+def test_lone_signs_are_no_letters(raw, declared, text):
+    """One or two bytes above ASCII, alone between blanks, are a sign before they are a letter of an old table."""
+    assert decode(raw, declared).text == text

@@ -24,6 +24,16 @@ from mailbridge.intake.headers import decode_value, parse_from
         (b"=?utf-8?B?0J/RgNC4?==?utf-8?B?0LLQtdGC?=", "Привет"),
         # one base64 stream cut anywhere
         (b"=?utf-8?B?0J/Rg?= =?utf-8?B?NC40LLQtdGC?=", "Привет"),
+        # the encoding changes within a character, the end is broken off, a blank before the mark, RFC 4648's other signs
+        (b"=?utf-8?Q?=D0=9F=D1?= =?utf-8?B?gA==?=", "Пр"),
+        (b"=?utf-8?B?0J/RgNC40LLQtdGC?", "Привет"),
+        (b"=?utf-8 ?B?0J/RgNC40LLQtdGC?=", "Привет"),
+        (b"=?utf-8?B?Pj4_?=", ">>?"),
+        # each line padded by itself
+        (b"=?utf-8?B?0J8=0YA=?=", "Пр"),
+        # surrogates of three bytes each
+        (b"=?utf-8?Q?=ED=A0=BD=ED=B4=A5_x?=", "\U0001f525 x"),
+        (b"=?us-ascii?Q?=1B$B%5!<=1B(B?=", "サー"),
         # spaces inside, underscores, a question mark inside
         (b"=?utf-8?Q?=D0=AF and more?=", "Я and more"),
         (b"=?utf-8?Q?a_b=5Fc?=", "a b_c"),
@@ -70,7 +80,9 @@ def test_values(raw, text):
         (b"=?utf-8?B?0JDQvdC90LA=?=<a@b.c>", "Анна", "a@b.c"),
         (b"boss@bank.example <evil@x.y>", "boss@bank.example", "evil@x.y"),
         (b"=?utf-8?Q?boss=40bank.example?= <evil@x.y>", "boss@bank.example", "evil@x.y"),
-        (b"root", "root", ""),
+        (b"root", "", "root"),
+        (b"root (Cron Daemon)", "Cron Daemon", "root"),
+        (b"Cron Daemon <root>", "Cron Daemon", "root"),
         (b"", "", ""),
         (b"Anna <>", "Anna", ""),
         (b"<", "", ""),
