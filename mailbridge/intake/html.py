@@ -10,6 +10,7 @@ import re
 from dataclasses import dataclass, field
 from itertools import islice
 
+from mailbridge.intake.hidden import is_hidden, is_unsized
 from mailbridge.intake.markup import Tag, tokens
 
 #: longer pages are cut; what an SMS can hold stands in the first hundredth of it
@@ -20,6 +21,7 @@ _MAX_TOKENS = 60_000
 _MAX_TABLES = 15
 _MAX_OPEN = 300
 _KEY_CHARS = 40
+_SIGN_CHARS = 8
 
 
 def _names(text: str) -> frozenset[str]:
@@ -38,21 +40,14 @@ _CELLS = _names("td th tr")
 _DROPPED = _names("head datalist noframes object applet canvas audio video svg math template")
 #: an opened one ends these where their end tag was left out (HTML standard section 13.1.2.4)
 _IMPLIED_END = {"li": ("li",), "dt": ("dt", "dd"), "dd": ("dt", "dd"), "option": ("option",), "p": ("p",)}
-_HIDDEN_STYLE = re.compile(
-    r"display:none|visibility:hidden|(?<![-\w])opacity:0(?:\.0+)?(?![\d.])|max-height:0(?:px|pt|em|%)?(?![\d.])"
-    r"|(?<!-)\bmso-hide:all"
-)
-_NO_FONT = re.compile(r"font-size:0(?:\.0+)?(?:px|pt|em|rem|%)?(?![\d.])")
-_FONT = re.compile(r"(?:^|;)font(?:-size)?:")
-#: the line mail clients show beside the subject, and signatures marked as such
-_HIDDEN_CLASS = re.compile(r"\bpre-?header\b|\bgmail_signature\b|\bmoz-signature\b", re.IGNORECASE)
 #: where one block ends and another begins; several together are one
 _BREAK = "\0"
 #: links that only a screen has a use for
 _CHROME = re.compile(
     r"(?i)(?:view|open|read|see) (?:this |the |it )?(?:e-?mail |message |alert |incident )?(?:in|on) (?:your |a |the )?"
-    r"(?:web )?(?:browser|alertmanager|grafana|zabbix|web)|view alert|silence|unsubscribe|отписаться(?: от рассылки)?"
-    r"|(?:открыть|посмотреть) (?:письмо )?в браузере|privacy policy|политика конфиденциальности|icinga web"
+    r"(?:web )?(?:browser|alertmanager|grafana|zabbix|web)|view alert|silence|source|sent by alertmanager|unsubscribe"
+    r"|отписаться(?: от рассылки)?|(?:открыть|посмотреть) (?:письмо )?в браузере|privacy policy"
+    r"|политика конфиденциальности|icinga web"
 )
 _BLANKS = re.compile(r"[ \t\r\n\f\v]+")
 
@@ -69,6 +64,8 @@ class _Open:
 class _Table:
     depth: int
     cells: list[str] = field(default_factory=list)
+    #: no cell of the row holds data: these are the names of columns
+    heads: bool = True
     outer: list[list[str]] = field(default_factory=list)
 
 
@@ -97,6 +94,8 @@ class _Renderer:
         self.skip_depth = 0
         self.skip_tables = 0
         self.quotes = 0
+        # where the text of a list's item begins: what opens there goes on the bullet's line
+        self.after_bullet = -1
 
     def run(self, markup: str) -> str:
         for token in islice(tokens(markup), _MAX_TOKENS):
@@ -117,7 +116,9 @@ class _Renderer:
         if any(element.name == "pre" for element in self.open[-4:]):
             self.out.append(data.replace(_BREAK, ""))
             return
-        self.out.append(_BLANKS.sub(" ", data.replace(_BREAK, "")))
+        text = _BLANKS.sub(" ", data.replace(_BREAK, ""))
+        if text != " " or len(self.out) != self.after_bullet:
+            self.out.append(text)
 
     def _start(self, tag: Tag) -> None:
         name = tag.name
@@ -129,7 +130,7 @@ class _Renderer:
             self._void(tag)
             return
         style = _BLANKS.sub("", tag.attributes.get("style", "")).lower()
-        if self.hide and (name in _DROPPED or _is_hidden(tag, style)):
+        if self.hide and (name in _DROPPED or is_hidden(tag, style)):
             if not tag.self_closing:
                 self.skip_name, self.skip_depth = name, 1
             self._break(name)
@@ -178,7 +179,7 @@ class _Renderer:
         if len(self.open) >= _MAX_OPEN:
             return
         inherited = bool(self.open) and self.open[-1].unsized
-        unsized = bool(_NO_FONT.search(style)) or (inherited and not _FONT.search(style))
+        unsized = is_unsized(style, inherited=inherited)
         quote = tag.name == "blockquote" and _is_quote(tag)
         self.quotes += quote
         start = tag.attributes.get("start", "1")
@@ -196,8 +197,11 @@ class _Renderer:
                 self._end_row()
             case "td" | "th":
                 self._start_cell()
+                if tag.name == "td" and self.tables:
+                    self.tables[-1].heads = False
             case "li":
                 self.out.append(self._bullet())
+                self.after_bullet = len(self.out)
             case "a":
                 self.link = (tag.attributes.get("href", "").strip(), len(self.out))
             case _:
@@ -247,14 +251,17 @@ class _Renderer:
             self._break("hr")
         elif tag.name == "img":
             alt = tag.attributes.get("alt", "").strip()
-            if alt and not _is_hidden(tag, _BLANKS.sub("", tag.attributes.get("style", "")).lower()):
+            if alt and not is_hidden(tag, _BLANKS.sub("", tag.attributes.get("style", "")).lower()):
                 self.alts.append(alt)
+                if len(alt) <= _SIGN_CHARS and not alt.isascii() and not any(char.isalnum() for char in alt):
+                    # mail clients show their own pictures of emoji
+                    self.out.append(alt)
             if self.link is not None:
                 # a picture is the link's text: its address is no better
                 self.link = None
 
     def _break(self, name: str) -> None:
-        if name in _BLOCK:
+        if name in _BLOCK and (len(self.out) != self.after_bullet or name in _SCOPE):
             self.out.append(_BREAK)
             if self.quotes:
                 self.out.append("> ")
@@ -288,8 +295,10 @@ class _Renderer:
     def _end_row(self) -> None:
         self._end_cell()
         if self.tables and self.tables[-1].cells:
-            line = _row([_squeeze(cell) for cell in self.tables[-1].cells])
-            self.tables[-1].cells.clear()
+            table = self.tables[-1]
+            line = _row([_squeeze(cell) for cell in table.cells], heads=table.heads)
+            table.cells.clear()
+            table.heads = True
             if line:
                 self.out += [_BREAK, line, _BREAK]
 
@@ -297,15 +306,6 @@ class _Renderer:
         self._end_row()
         if self.tables:
             self.tables.pop()
-
-
-def _is_hidden(tag: Tag, style: str) -> bool:
-    attributes = tag.attributes
-    if "hidden" in attributes or _HIDDEN_CLASS.search(attributes.get("class", "")):
-        return True
-    found = _HIDDEN_STYLE.search(style) if style else None
-    # a button that only Outlook hides is there for everybody else
-    return found is not None and not (found[0] == "mso-hide:all" and tag.name == "a")
 
 
 def _is_quote(tag: Tag) -> bool:
@@ -325,15 +325,18 @@ def _lines(text: str) -> str:
     return "\n".join(piece for piece in pieces if piece and piece != ">")
 
 
-def _row(cells: list[str]) -> str:
-    """Join the cells of a row: ``key: value`` for a pair, spaces between short ones, lines where they hold lines."""
+def _row(cells: list[str], *, heads: bool) -> str:
+    """Join the cells of a row: ``key: value`` for a pair, spaces between short ones, lines where they hold lines.
+
+    *heads* says that they are names of columns.
+    """
     cells = [cell for cell in cells if cell and cell not in {"|", ":"}]
     if any("\n" in cell for cell in cells):
         first, *rest = cells
         if len(rest) == 1 and "\n" not in first and first.endswith(":"):
             return f"{first} {rest[0]}"
         return "\n".join(cells)
-    if len(cells) == 2 and len(cells[0]) <= _KEY_CHARS:
+    if len(cells) == 2 and len(cells[0]) <= _KEY_CHARS and not heads:
         key, value = cells
         return f"{key} {value}" if key[-1] in ":=.!?-–—>•·*%" or key.isdigit() else f"{key}: {value}"
     return " ".join(cells)

@@ -97,8 +97,12 @@ def _after_comment(markup: str, position: int, *, comments: bool) -> tuple[int, 
 
 
 def _decoded(text: str) -> str:
+    if "&" not in text:
+        return text
     # a number of thousands of digits is no character, and int() refuses it
-    return unescape(_HUGE_NUMBER.sub("", text)) if "&" in text else text
+    decoded = unescape(_HUGE_NUMBER.sub("", text))
+    # the mark for a number that is no character says nothing to anybody
+    return decoded.replace("\ufffd", "") if "\ufffd" in decoded and "\ufffd" not in text else decoded
 
 
 def _tag(name: re.Match[str], markup: str, tag_end: int) -> Tag:

@@ -37,7 +37,7 @@ _BROKEN_TYPE = re.compile(rb"\s*([A-Za-z]{1,20}/[\w.+-]{1,60})[\s,;]*(?:\([^()]{
 _GOES_ON = re.compile(rb"(?i)(?:from|to|subject|date|message-id|mime-version|content-[a-z-]{2,30}):[ \t]")
 _MAX_BROKEN = 10
 _MIME_FIELD = re.compile(rb"(?i)(?:mime-version|content-(?:type|transfer-encoding|disposition))[ \t]*:")
-_FIRST_DASHES = re.compile(rb"\s*(?:[^\r\n-][^\r\n]{0,200}\s+)?--(-*+[^\r\n-][^\r\n]{0,250}?)[ \t]{0,20}\r?\n")
+_FIRST_DASHES = re.compile(rb"\s*+(?:[^\s-][^\r\n]{0,200}+\s++)?--(-*+[^\r\n-][^\r\n]{0,250}?)[ \t]{0,20}\r?\n")
 _GUESSED_BOUNDARY = re.compile(rb"(?:^|\n)--(\S[^\r\n]{0,199}?)[ \t]{0,20}\r?\n(?=content-)", re.IGNORECASE)
 
 

@@ -62,7 +62,11 @@ def tidy_body(text: str, *, reply: bool = False) -> str:
     lines = _cut_signature(lines)
     lines = _cut_quotes(lines, reply=reply)
     lines = _cut_phone_signature(lines)
-    kept = [_unframed(line) for line in lines if not _RULE.fullmatch(line)]
+    kept = [
+        _unframed(line)
+        for number, line in enumerate(lines)
+        if not (_RULE.fullmatch(line) or (number and _is_underline(line, lines[number - 1])))
+    ]
     return _fold(kept if any(kept) else lines)
 
 
@@ -90,6 +94,11 @@ def _fold(lines: list[str]) -> str:
     while out and not out[-1]:
         out.pop()
     return "\n".join(out)
+
+
+def _is_underline(line: str, above: str) -> bool:
+    """Tell whether *line* is drawn below a heading, as long as that is."""
+    return 3 <= len(line) == len(above) and line[0] in "=-" and line == line[0] * len(line)
 
 
 def _unframed(line: str) -> str:

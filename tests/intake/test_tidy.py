@@ -119,6 +119,11 @@ def test_flowed_text(flowed, delete_space, text):
     assert unflow(flowed, delete_space=delete_space) == text
 
 
+def test_a_line_below_a_heading_goes():
+    """A heading may be underlined with signs as many as it has letters."""
+    assert tidy_body("Logs\n====\nx\n---\ny") == "Logs\nx\n---\ny"
+
+
 @given(st.text(max_size=300))
 def test_only_readable_characters_are_left(text):
     """No text leaves a control character but the line end, and tidying twice changes no character class."""
