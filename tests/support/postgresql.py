@@ -1,0 +1,124 @@
+"""A private PostgreSQL of the distribution: own data folder, a unix socket in it and no port, nothing kept on disk safe."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+#: the account that owns all databases; there is no password
+OWNER = "owner"
+
+#: a database that lives for one test need not survive the machine
+_SETTINGS = {
+    "listen_addresses": "",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "synchronous_commit": "off",
+    "autovacuum": "off",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+}
+
+
+def need_postgresql() -> Path:
+    """Return the folder with the newest installed server's programs, or skip the test."""
+    found = sorted(
+        Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]), reverse=True
+    )
+    if not found:
+        pytest.skip("postgresql is not installed (scripts/install-test-programs)")
+    return found[0].parent
+
+
+class PostgreSQL:
+    """One running server."""
+
+    def __init__(self, folder: Path) -> None:
+        #: where its socket lies: the host to name to a client
+        self.folder = folder
+        self._programs = need_postgresql()
+        # the server refuses to run as root; setpriv becomes its command and leaves no process between
+        self._as_user = (
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups"] if os.geteuid() == 0 else []
+        )
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Make its data folder, start it and wait until it answers."""
+        if self._as_user:
+            shutil.chown(self.folder, "postgres", "postgres")
+        data = self.folder / "data"
+        initdb = ["initdb", "-D", data, "-U", OWNER, "-A", "trust", "-E", "UTF8", "--no-locale", "--no-sync"]
+        self._run(*self._as_user, self._programs / initdb[0], *initdb[1:])
+        options = [word for name, value in _SETTINGS.items() for word in ("-c", f"{name}={value}")]
+        with (self.folder / "postgresql.log").open("wb") as log:
+            self._process = subprocess.Popen(
+                [*self._as_user, self._programs / "postgres", "-D", data, "-k", self.folder, *options],
+                stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd=self.folder,
+            )  # fmt: skip
+        deadline = time.monotonic() + 30
+        while self._process.poll() is None and time.monotonic() < deadline:
+            if subprocess.run([self._programs / "pg_isready", "-q", "-h", self.folder], check=False).returncode == 0:
+                return
+            time.sleep(0.05)
+        raise AssertionError(f"PostgreSQL did not start\n{self.what_it_said()}")
+
+    def stop(self) -> None:
+        """Stop it at once: nothing of it is needed any more."""
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGQUIT)
+        try:
+            self._process.wait(15)
+        except subprocess.TimeoutExpired:
+            # its children notice that the postmaster is gone
+            self._process.kill()
+            self._process.wait()
+
+    def create(self, database: str, *, like: str = "template0") -> None:
+        """Create *database* as a copy of *like*, to which nobody may be connected."""
+        self._run(self._programs / "createdb", "-h", self.folder, "-U", OWNER, "-T", like, database)
+
+    def sql(self, database: str, statements: str, *, settings: Mapping[str, str] | None = None) -> str:
+        """Run *statements* and return their rows, one a line, columns parted by ``|``; the first error is fatal."""
+        options = " ".join(f"-c {name}={value}" for name, value in (settings or {}).items())
+        psql = [self._programs / "psql", "-XqAt", "-v", "ON_ERROR_STOP=1", "-h", self.folder, "-U", OWNER, database]
+        return self._run(*psql, text=statements, env={"PGOPTIONS": options, "PGCLIENTENCODING": "UTF8"})
+
+    def what_it_said(self) -> str:
+        """Return its log, for a failing test."""
+        log = self.folder / "postgresql.log"
+        return log.read_text("utf-8", "replace") if log.exists() else ""
+
+    def _run(self, *command: str | Path, text: str = "", env: Mapping[str, str] | None = None) -> str:
+        ended = subprocess.run(
+            list(map(str, command)), input=text.encode(), capture_output=True, check=False, cwd=self.folder,
+            env={**os.environ, **(env or {})},
+        )  # fmt: skip
+        assert ended.returncode == 0, f"{command[-1]}: {ended.stderr.decode('utf-8', 'replace')[-2000:]}"
+        return ended.stdout.decode()
+
+
+@contextmanager
+def running_postgresql() -> Iterator[PostgreSQL]:
+    """Run a PostgreSQL until the block ends, and remove all its files."""
+    need_postgresql()
+    # not pytest's own folder: another user must be able to enter it, and a socket's path is at most 107 bytes long
+    folder = Path(tempfile.mkdtemp(prefix="mailbridge-pg-", dir=tempfile.gettempdir()))
+    folder.chmod(0o755)
+    server = PostgreSQL(folder)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+        shutil.rmtree(folder, ignore_errors=True)
