@@ -27,6 +27,15 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
     assert [link for link in links(page) if not (page.parent / link).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_files_named_are_there(page: Path) -> None:
+    """A path of the project between backticks exists."""
+    named = re.findall(
+        r"`((?:mailbridge|tests|scripts|docs|contrib|bench)/[\w./-]*)(?: [^`]*)?`", page.read_text(encoding="utf-8")
+    )
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
 @pytest.mark.parametrize("page", MANUALS, ids=name_of)
 def test_commands_can_be_called(page: Path) -> None:
     """Every verb and option a page shows exists."""
