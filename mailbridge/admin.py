@@ -198,6 +198,30 @@ async def act(
 
 
 # ----------------------------------------------------------------------------------------------- gateways
+async def spend_json(store: Store, *, now: datetime) -> dict[str, dict[str, Json]]:
+    """Return what each gateway took today and this month, in the days of the process's time zone.
+
+    Shape: ``{"main": {"today": [{amount, currency, messages, parts}], "month": […]}}``, one entry for each currency.
+    """
+    today = now.astimezone().replace(tzinfo=None, hour=0, minute=0, second=0, microsecond=0)
+    # a naive time is read in the process's zone, with the offset that holds on that very day
+    starts = {"today": today.astimezone(), "month": today.replace(day=1).astimezone()}
+    out: dict[str, dict[str, Json]] = {}
+    for name, since in starts.items():
+        for sum_ in await store.spend(since=since):
+            entries = out.setdefault(sum_.gateway, {"today": [], "month": []})[name]
+            assert isinstance(entries, list)
+            entries.append(
+                {
+                    "amount": money_json(sum_.amount),
+                    "currency": sum_.currency,
+                    "messages": sum_.messages,
+                    "parts": sum_.parts,
+                }
+            )
+    return out
+
+
 async def command_gateway(store: Store, name: str, command: str, *, clock: Clock) -> GatewayState:
     """Carry out ``probe``, ``suspend`` or ``resume``; the daemon follows within a second."""
     state = (await store.gateway_states()).get(name, GatewayState(name=name))

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
-from mailbridge.admin import command_gateway, gateway_json, money_json, time_json
+from mailbridge.admin import command_gateway, gateway_json, money_json, spend_json, time_json
 from mailbridge.cli.common import (
     EXIT_FAILED,
     config_option,
@@ -40,17 +42,30 @@ async def _show(config_path: str | None, *, as_json: bool) -> None:
     config = get_config(config_path)
     async with opened_store(config) as store:
         states = await store.gateway_states()
+        spend = await spend_json(store, now=SystemClock().now())
     shapes: list[dict[str, Json]] = []
     for name, settings in config.gateways.items():
         shape = gateway_json(states.get(name, GatewayState(name=name)))
         shape["type"] = settings.type
         shape["callback"] = f"/callback/{name}/{settings.callback_path}" if settings.callback_path else None
+        shape["spend"] = dict(spend.get(name, {"today": [], "month": []}))
         shapes.append(shape)
     if as_json:
         print_json(shapes)
         return
     columns = ("name", "type", "state", "code", "reason", "since", "probe_at", "callback")
-    print_table(columns, ([shape[column] for column in columns] for shape in shapes))
+    print_table(
+        (*columns, "today", "month"),
+        ([*(shape[column] for column in columns), *_money_of(shape)] for shape in shapes),
+    )
+
+
+def _money_of(shape: Mapping[str, Any]) -> list[str]:
+    """Return what was spent today and this month, in words: ``12.60 RUR``."""
+    return [
+        ", ".join(f"{entry['amount']} {entry['currency'] or ''}".strip() for entry in shape["spend"][name]) or "0.00"
+        for name in ("today", "month")
+    ]
 
 
 def _add_command(name: str, words: str) -> None:

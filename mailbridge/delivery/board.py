@@ -132,6 +132,11 @@ class Board:
             carrier.failures = 0
             await self.suspend(name, breaker.transport_trouble(error))
 
+    def _begin_again(self, name: str, was: GatewayState) -> None:
+        """After a broken connection one more failure is enough: a probe that got through proves little."""
+        if was.code == breaker.TRANSPORT_CODE:
+            self.carriers[name].failures = breaker.TRANSPORT_FAILURES - 1
+
     async def _set(self, state: GatewayState) -> None:
         self._note(state)
         try:
@@ -145,3 +150,5 @@ class Board:
         self._states[state.name] = state
         if before.suspended != state.suspended:
             self._announce(before, state)
+            if not state.suspended:
+                self._begin_again(state.name, before)

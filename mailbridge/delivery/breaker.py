@@ -97,10 +97,17 @@ def after_probe(
 
 
 def _is_silence(error: SmsError) -> bool:
-    """Tell whether *error* shows that the way is still blocked: no connection, no answer in time, a proxy's 5xx."""
-    return error.code in {"connect", "timeout"} or error.code.startswith("http 5")
+    """Tell whether *error* shows that the way is still blocked: it holds no code of the gateway's own.
+
+    A connection that is cut, a page of a proxy and a 5xx are what suspended it. A 4xx is somebody's answer.
+    """
+    return not (error.code.isdigit() or error.code.startswith("http 4"))
 
 
 def is_probe_due(state: GatewayState, *, now: datetime) -> bool:
     """Tell whether *state* asks for a probe now."""
-    return state.suspended and not state.by_hand and (state.probe_at is None or state.probe_at <= now)
+    if not state.suspended or state.by_hand:
+        return False
+    # suspended in the future: the clock was set back since
+    is_clock_behind = state.since is not None and state.since > now
+    return state.probe_at is None or state.probe_at <= now or is_clock_behind

@@ -141,11 +141,12 @@ def test_a_suspended_gateway_is_not_suspended_again():
 @pytest.mark.parametrize(("code", "answer", "well"), [
     ("2", BROKE, True), ("3", BROKE, False), ("3", MONEY, True), ("4", MONEY, True),
     ("2", error("9", ErrorClass.DEFERRED), False), ("2", error("connect", ErrorClass.DEFERRED), False),
-    ("transport", error("answer", ErrorClass.UNKNOWN), True), ("transport", error("http 502", ErrorClass.UNKNOWN), False),
+    ("transport", error("answer", ErrorClass.UNKNOWN), False), ("transport", error("http 502", ErrorClass.UNKNOWN), False),
     ("transport", error("timeout", ErrorClass.UNKNOWN), False), ("transport", error("1", ErrorClass.REFUSED), True),
+    ("transport", error("http 404", ErrorClass.UNKNOWN), True),
 ])  # fmt: skip
 def test_what_a_probe_shows(code, answer, well):
-    """Money ends code 3, any answer ends a broken connection, and silence ends nothing."""
+    """Money ends code 3, an answer that can be read ends a broken connection, and silence ends nothing."""
     state = GatewayState(name="main", suspended=True, code=code, since=NOW, probe_at=NOW)
 
     assert breaker.after_probe(state, answer, trouble=TROUBLE, now=NOW).suspended is not well

@@ -12,6 +12,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import aiohttp
+
 from mailbridge.app import Bridge
 from mailbridge.config.model import Config
 from mailbridge.model.state import State
@@ -65,6 +67,24 @@ class House:
             content = f"{head}Content-Type: text/plain; charset=utf-8\r\n\r\n{text}\r\n"
             code, words = client.data(content.encode())
             return code, words.decode()
+
+    async def restart(self) -> None:
+        """Stop the bridge and start another one on the same store and configuration."""
+        config = self.bridge._config
+        await self.bridge.stop(1)
+        self.bridge = Bridge(config, store=self.store, clock=self.clock, node="n1")
+        await self.bridge.start()
+
+    async def metrics(self) -> dict[str, float]:
+        """Return what ``/metrics`` says, by sample: ``{'mailbridge_messages{state="sent"}': 1.0}``."""
+        assert self.bridge.web is not None
+        async with (
+            aiohttp.ClientSession() as http,
+            http.get(f"http://127.0.0.1:{self.bridge.web.port}/metrics") as response,
+        ):
+            lines = (await response.text()).splitlines()
+        pairs = (line.rpartition(" ") for line in lines if not line.startswith("#"))
+        return {name: float(value) for name, _, value in pairs}
 
     async def rows(self, reply: tuple[int, str]) -> list[StoredMessage]:
         """Return the messages of the mail that *reply* names."""
@@ -160,9 +180,10 @@ async def running_house(
         await store.open()
         bridge = Bridge(config_for(simulator, smarthost, **sections), store=store, clock=clock, node="n1")
         await bridge.start()
+        house = House(bridge, store, simulator, smarthost, clock)
         try:
-            yield House(bridge, store, simulator, smarthost, clock)
+            yield house
         finally:
             # the loops sleep in a time that stands still: the ring of `stop` wakes them
-            await bridge.stop(1)
+            await house.bridge.stop(1)
             await store.close()
