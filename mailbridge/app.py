@@ -283,7 +283,10 @@ class Bridge:
     async def stop(self, drain_s: float = DRAIN_S) -> None:
         """Stop as designed, within about *drain_s* twice; what is still in flight then stays ``sending`` on disk."""
         log.info("stopping", in_flight=self.dispatcher.in_flight)
+        # a client cut off while it waits for a verdict would send a mail again that is safe on disk
+        hurry = asyncio.get_running_loop().call_later(drain_s / 2, self._watch.close)
         await self.door.stop(drain_s)
+        hurry.cancel()
         await self.dispatcher.stop(drain_s)
         for loop in self._loops.values():
             loop.stop()

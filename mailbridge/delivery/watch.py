@@ -50,6 +50,7 @@ class Watch:
 
     def __init__(self) -> None:
         self._by_message: dict[str, Verdicts] = {}
+        self._is_closed = False
 
     @contextmanager
     def expect(self, message_ids: Iterable[str]) -> Iterator[Verdicts]:
@@ -57,6 +58,8 @@ class Watch:
         ids = tuple(message_ids)
         verdicts = Verdicts(ids)
         self._by_message.update(dict.fromkeys(ids, verdicts))
+        if self._is_closed:
+            verdicts.give_up()
         try:
             yield verdicts
         finally:
@@ -73,3 +76,8 @@ class Watch:
         """No gateway takes messages now: nobody needs to wait."""
         for verdicts in set(self._by_message.values()):
             verdicts.give_up()
+
+    def close(self) -> None:
+        """Let nobody wait any more, now or later: the bridge stops, and clients want their answers before that."""
+        self._is_closed = True
+        self.give_up()

@@ -133,7 +133,9 @@ class Conversation(SMTP):
     # -- the timer: one handle, moved only when it rings
 
     def _reset_timeout(self, duration: float | None = None) -> None:
-        self._expect_within(duration or self._timeout_duration)
+        # a client that has its answer while the door closes gets a moment for its QUIT: an unasked 421 would be
+        # taken for the answer to it
+        self._expect_within(self.limits.linger_s if self.site.roll.is_closing else duration or self._timeout_duration)
 
     def _expect_within(self, limit_s: float) -> None:
         """Hang up unless something happens within *limit_s* seconds."""
@@ -159,7 +161,7 @@ class Conversation(SMTP):
         elif self._has_hung_up:
             self.abort()
         else:
-            self.hang_up(reply.TIMED_OUT)
+            self.hang_up(reply.SHUTTING_DOWN if self.site.roll.is_closing else reply.TIMED_OUT)
 
     # -- hanging up
 

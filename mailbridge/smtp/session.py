@@ -46,6 +46,8 @@ class Session(Authentication):
             return await self.fault(reply.BAD_LINE_END)
         if _CONTROL.search(line, 0, len(line) - 2):
             return await self.fault(reply.BAD_ARGUMENT)
+        if self.site.roll.is_closing and verb != "QUIT":
+            return await self.answer(reply.SHUTTING_DOWN)
         command: Callable[[str], Awaitable[None]] | None = self._smtp_methods.get(verb)
         if command is None:
             return await self.fault(reply.UNKNOWN_COMMAND if verb else reply.BAD_SYNTAX)
@@ -162,8 +164,6 @@ class Session(Authentication):
                 await self._finish_mail(reader)
         finally:
             self._is_between_mails = True
-        if self.site.roll.is_closing and not self._is_leaving:
-            await self.answer(reply.SHUTTING_DOWN)
         return None
 
     async def _read_content(self, reader: ContentReader) -> bool:

@@ -218,6 +218,19 @@ async def test_connections_over_the_limit_are_put_off() -> None:
             writer.close()
 
 
+@pytest.mark.parametrize(("last", "answer"), [("QUIT", reply.BYE), ("RSET", reply.SHUTTING_DOWN)])
+async def test_a_mail_answered_while_the_door_closes_is_followed_by_the_answer_to_quit(last, answer) -> None:
+    """No unasked 421 comes between: a client would take it for the answer to its QUIT, and its mail for refused."""
+    async with open_door() as door:
+        reader, writer = await begin_mail(door)
+        stopping = asyncio.create_task(door.door.stop(5))
+        await asyncio.sleep(0)
+        assert (await say(reader, writer, MAIL)).startswith("250")
+        assert await say(reader, writer, last) == str(answer)
+        await stopping
+        writer.close()
+
+
 async def test_stop_sends_idle_clients_away_and_finishes_mails() -> None:
     """At the end the idle hear 421 4.3.2, and a mail that is coming in is answered first."""
     async with open_door() as door:

@@ -5,6 +5,7 @@ Ids come back as strings, keys in another order than the simulator's, nothing th
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -51,6 +52,8 @@ class PlainSmsc:
     #: (script, form) of every request, oldest first
     asked: list[tuple[str, Form]] = field(default_factory=list)
     requests: list[web.Request] = field(default_factory=list)
+    #: until it is set, send.php takes the message and does not answer
+    slow: asyncio.Event | None = None
 
     def forms(self, script: str = "send") -> list[Form]:
         """Return the forms of the requests to *script*."""
@@ -63,6 +66,8 @@ class PlainSmsc:
         self.asked.append((script, form))
         if script not in self.answers:
             return web.Response(text="ERROR = 1 (parameters error)")
+        if script == "send" and self.slow is not None:
+            await self.slow.wait()
         answer = self.answers[script](form)
         if isinstance(answer, web.StreamResponse):
             return answer
@@ -72,9 +77,9 @@ class PlainSmsc:
 
 
 @asynccontextmanager
-async def plain_smsc() -> AsyncIterator[PlainSmsc]:
+async def plain_smsc(*, slow: asyncio.Event | None = None) -> AsyncIterator[PlainSmsc]:
     """Run one on a port of its own."""
-    gateway = PlainSmsc()
+    gateway = PlainSmsc(slow=slow)
     app = web.Application()
     app.router.add_route("*", "/sys/{script}.php", gateway.answer)
     runner = web.AppRunner(app, access_log=None)

@@ -1,0 +1,122 @@
+"""SIGTERM, a second one, SIGHUP and a second daemon, as an operator does it to the real program."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import smtplib
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support.bridge import Bridge, base_config, merged, running_bridge
+from tests.support.plain_smsc import plain_smsc
+from tests.support.programs import run_program, until
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
+
+MAIL = b"Subject: s\r\n\r\nhello\r\n"
+
+
+def send_and_quit(port: int) -> tuple[int, bytes, int]:
+    """Send a mail and return the reply to DATA, and the code that answers QUIT."""
+    client = smtplib.SMTP("127.0.0.1", port, timeout=30)
+    client.ehlo("client.example.org")
+    client.mail("a@example.org")
+    client.rcpt("79991234567@sms.local")
+    code, words = client.data(MAIL)
+    return code, words, client.quit()[0]
+
+
+def bridge_with(folder: Path, url: str, changes: dict[str, Any]) -> Bridge:
+    """Return a bridge that is not started."""
+    bridge = Bridge(folder, None)
+    bridge.config_file.write_text(yaml.safe_dump(merged(base_config(folder, url), changes)))
+    return bridge
+
+
+@pytest.mark.parametrize("answered", [True, False])
+async def test_a_client_that_waits_for_a_verdict_at_the_end_hears_that_its_mail_is_safe(tmp_path, answered):
+    """SIGTERM: the client gets its 250 and its 221, the answer of the gateway is kept, nothing goes out twice."""
+    gate = asyncio.Event()
+    async with plain_smsc(slow=gate) as gateway:
+        changes = {"smtp": {"reply": "verdict", "verdict_wait": "60s"}, "gateways": {"main": {"timeout": "60s"}}}
+        bridge = bridge_with(tmp_path, gateway.url, changes)
+        await bridge.start()
+        client = asyncio.get_running_loop().run_in_executor(None, send_and_quit, bridge.port)
+        await until(gateway.forms)
+        assert bridge.process is not None
+        bridge.process.send_signal(signal.SIGTERM)
+        if answered:
+            await until(lambda: bridge.events_called("stopping"))
+            gate.set()
+        code, words, quit_code = await client
+        assert await bridge.stop() == 0
+        (row,) = await bridge.data("queue", "list")
+
+        assert (code, quit_code) == (250, 221), words
+        assert row["state"] == ("sent" if answered else "unknown")
+        gate.set()
+        await bridge.start()
+        await until(lambda: bridge.events_called("delivered"), saying=bridge.what_it_said)
+        assert await bridge.stop() == 0
+        assert len(gateway.forms()) == 1
+
+
+async def test_a_second_sigterm_stops_at_once_and_the_next_start_asks_what_became_of_it(tmp_path):
+    """Nothing waits, the exit code says so, and the message in flight is asked about, never sent blindly."""
+    gate = asyncio.Event()
+    async with plain_smsc(slow=gate) as gateway:
+        bridge = bridge_with(tmp_path, gateway.url, {"gateways": {"main": {"timeout": "60s"}}})
+        await bridge.start()
+        await asyncio.to_thread(send_and_quit, bridge.port)
+        await until(gateway.forms)
+        before = time.monotonic()
+        assert bridge.process is not None
+        bridge.process.send_signal(signal.SIGTERM)
+        await until(lambda: bridge.events_called("stopping"))
+        code = await bridge.stop()
+        took_s = time.monotonic() - before
+        gate.set()
+        await bridge.start()
+        await until(lambda: bridge.events_called("delivered"), saying=bridge.what_it_said)
+        assert await bridge.stop() == 0
+
+        assert code != 0
+        assert took_s < 5
+        assert len(gateway.forms()) == 1
+
+
+async def test_sighup_takes_a_good_configuration_and_keeps_the_last_one_before_a_bad_one(tmp_path):
+    """A reload changes what the next mail becomes; a broken file changes nothing and is told with file and line."""
+    async with plain_smsc() as gateway, running_bridge(tmp_path, url=gateway.url) as bridge:
+        good = yaml.safe_load(bridge.config_file.read_text())
+        assert bridge.process is not None
+        bridge.config_file.write_text(
+            yaml.safe_dump(merged(good, {"message": {"sender": "NEW", "text": "new {{ body }}"}}))
+        )
+        bridge.process.send_signal(signal.SIGHUP)
+        await until(lambda: bridge.events_called("reloaded"), saying=bridge.what_it_said)
+        bridge.config_file.write_text("smtp:\n  replay: verdict\n")
+        bridge.process.send_signal(signal.SIGHUP)
+        refused = (await until(lambda: bridge.events_called("reload refused"), saying=bridge.what_it_said))[0]
+        await asyncio.to_thread(send_and_quit, bridge.port)
+        (form,) = await until(gateway.forms)
+
+        assert (form["sender"], form["mes"]) == ("NEW", "new hello")
+        assert f"{bridge.config_file}:2: smtp.replay" in "\n".join(refused["problems"])
+
+
+async def test_a_second_daemon_on_the_same_queue_is_refused(tmp_path):
+    """It says so in one line and asks to try again; the first one goes on."""
+    async with plain_smsc() as gateway, running_bridge(tmp_path, url=gateway.url) as bridge:
+        second = await run_program(sys.executable, "-m", "mailbridge", "serve", "--config", bridge.config_file)
+        await asyncio.to_thread(send_and_quit, bridge.port)
+        await until(gateway.forms)
+
+        assert second.code == 75
+        assert len(second.output.splitlines()) == 1
