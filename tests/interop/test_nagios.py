@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from tests.support.bridge import Bridge
-from tests.support.nagios import running_nagios
+from tests.support.documents import ROOT, blocks
+from tests.support.nagios import commands_of_debian, running_nagios
+from tests.support.programs import need
 
+PAGE = ROOT / "docs/howto/nagios.md"
 PHONE = "+79991234567"
 
 
@@ -16,7 +20,7 @@ PHONE = "+79991234567"
 async def test_a_service_alarm_and_its_recovery(bridge: Bridge, tmp_path: Path) -> None:
     """A failing check becomes an SMS that names state, host and service; so does its recovery."""
     folder = tmp_path / "nagios"
-    async with running_nagios(folder, smtp_port=bridge.port, recipient=f"{PHONE}@sms.local") as nagios:
+    async with running_nagios(folder, commands_of_debian(bridge.port, f"{PHONE}@sms.local")) as nagios:
         nagios.set_service(2, "HTTP CRITICAL: нет ответа за 10 с")
         (problem,) = await bridge.messages()
         assert problem["phone"] == PHONE
@@ -32,8 +36,28 @@ async def test_a_service_alarm_and_its_recovery(bridge: Bridge, tmp_path: Path) 
 async def test_a_host_alarm(bridge: Bridge, tmp_path: Path) -> None:
     """A host reported down through the command file becomes an SMS."""
     folder = tmp_path / "nagios"
-    async with running_nagios(folder, smtp_port=bridge.port, recipient=f"{PHONE}@sms.local") as nagios:
+    async with running_nagios(folder, commands_of_debian(bridge.port, f"{PHONE}@sms.local")) as nagios:
         nagios.command("PROCESS_HOST_CHECK_RESULT;web1;1;PING CRITICAL - Packet loss = 100%")
         (problem,) = await bridge.messages()
         for word in ("PROBLEM", "web1", "DOWN"):
             assert word in problem["text"], nagios.what_it_said()
+
+
+@pytest.mark.timeout(120)
+async def test_the_definitions_of_the_page(bridge: Bridge, tmp_path: Path) -> None:
+    """Commands and contact as our page has them, pasted into a Nagios, give the SMS the page shows."""
+    need("s-nail")
+    [definitions] = [block.text for block in blocks(PAGE) if "define contact" in block.text]
+    [shown] = re.findall(r"^What arrives: `(PROBLEM web1/HTTP .+)`\.$", PAGE.read_text("utf-8"), re.MULTILINE)
+    assert "mta=smtp://127.0.0.1:2525 " in definitions
+    definitions = definitions.replace("127.0.0.1:2525", f"127.0.0.1:{bridge.port}")
+    async with running_nagios(tmp_path / "nagios", definitions) as nagios:
+        nagios.set_service(2, shown.partition(": ")[2])
+        (problem,) = await bridge.messages()
+        assert (problem["phone"], problem["text"]) == (PHONE, shown), nagios.what_it_said()
+        nagios.set_service(0, "HTTP OK: работает")
+        recovery = (await bridge.messages(2))[1]
+        assert recovery["text"] == "RECOVERY web1/HTTP OK: HTTP OK: работает", nagios.what_it_said()
+        nagios.command("PROCESS_HOST_CHECK_RESULT;web1;1;PING CRITICAL - Packet loss = 100%")
+        down = (await bridge.messages(3))[2]
+        assert down["text"] == "PROBLEM web1 DOWN: PING CRITICAL - Packet loss = 100%", nagios.what_it_said()

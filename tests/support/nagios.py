@@ -46,7 +46,7 @@ illegal_macro_output_chars=`~$&|'"<>
 """
 
 #: printf lines and subjects are those of Debian's objects/commands.cfg; only mail(1) is told which server to use
-_OBJECTS = r"""
+_DEBIAN = r"""
 define command {{
     command_name    notify-host-by-email
     command_line    /usr/bin/printf "%b" "***** Nagios *****\n\nNotification Type: $NOTIFICATIONTYPE$\nHost: $HOSTNAME$\nState: $HOSTSTATE$\nAddress: $HOSTADDRESS$\nInfo: $HOSTOUTPUT$\n\nDate/Time: $LONGDATETIME$\n" | {mail} -s "** $NOTIFICATIONTYPE$ Host Alert: $HOSTNAME$ is $HOSTSTATE$ **" $CONTACTEMAIL$
@@ -55,12 +55,26 @@ define command {{
     command_name    notify-service-by-email
     command_line    /usr/bin/printf "%b" "***** Nagios *****\n\nNotification Type: $NOTIFICATIONTYPE$\n\nService: $SERVICEDESC$\nHost: $HOSTALIAS$\nAddress: $HOSTADDRESS$\nState: $SERVICESTATE$\n\nDate/Time: $LONGDATETIME$\n\nAdditional Info:\n\n$SERVICEOUTPUT$\n" | {mail} -s "** $NOTIFICATIONTYPE$ Service Alert: $HOSTALIAS$/$SERVICEDESC$ is $SERVICESTATE$ **" $CONTACTEMAIL$
 }}
+define contact {{
+    contact_name                  duty
+    email                         {recipient}
+    host_notification_period      24x7
+    service_notification_period   24x7
+    host_notification_options     d,u,r
+    service_notification_options  w,u,c,r
+    host_notification_commands    notify-host-by-email
+    service_notification_commands notify-service-by-email
+}}
+"""
+
+#: what is watched, for the contact `duty`
+_OBJECTS = """\
 define command {{
     command_name    read-state
     command_line    {folder}/check
 }}
 define timeperiod {{
-    timeperiod_name always
+    timeperiod_name 24x7
     alias           always
     sunday          00:00-24:00
     monday          00:00-24:00
@@ -70,24 +84,14 @@ define timeperiod {{
     friday          00:00-24:00
     saturday        00:00-24:00
 }}
-define contact {{
-    contact_name                  duty
-    email                         {recipient}
-    host_notification_period      always
-    service_notification_period   always
-    host_notification_options     d,u,r
-    service_notification_options  w,u,c,r
-    host_notification_commands    notify-host-by-email
-    service_notification_commands notify-service-by-email
-}}
 define host {{
     host_name              web1
-    alias                  web1.example.org
+    alias                  web1
     address                192.0.2.10
     max_check_attempts     1
     active_checks_enabled  0
-    check_period           always
-    notification_period    always
+    check_period           24x7
+    notification_period    24x7
     notification_interval  0
     contacts               duty
 }}
@@ -98,8 +102,8 @@ define service {{
     check_interval         1
     retry_interval         1
     max_check_attempts     1
-    check_period           always
-    notification_period    always
+    check_period           24x7
+    notification_period    24x7
     notification_interval  0
     contacts               duty
 }}
@@ -109,31 +113,25 @@ define service {{
 class Nagios:
     """One running instance."""
 
-    def __init__(self, folder: Path, *, smtp_port: int, recipient: str) -> None:
+    def __init__(self, folder: Path, definitions: str) -> None:
         self.folder = folder
-        self._smtp_port = smtp_port
-        self._recipient = recipient
+        self._definitions = definitions
         self.process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         """Write its configuration, start it in the foreground and wait until it works."""
-        nagios, mailx = need("nagios4"), need("s-nail")
+        nagios = need("nagios4")
         for name in ("rw", "checkresults"):
             (self.folder / name).mkdir(parents=True)
         self.set_service(0, "HTTP OK")
         check = self.folder / "check"
         check.write_text(f"#!/bin/sh\ncat {self.folder}/output\nexit $(cat {self.folder}/state)\n")
         check.chmod(0o755)
-        mail = (
-            f"MAILRC=/dev/null LC_ALL=C.UTF-8 {mailx} -n -S v15-compat -S mta=smtp://127.0.0.1:{self._smtp_port} "
-            "-S smtp-auth=none -S sendwait -S from=nagios@example.org -S hostname=monitor.example.org"
-        )
         user = pwd.getpwuid(os.getuid())
         names = {"folder": self.folder, "user": user.pw_name, "group": user.pw_gid}
         (self.folder / "nagios.cfg").write_text(_MAIN.format(**names))
-        (self.folder / "objects.cfg").write_text(
-            _OBJECTS.format(folder=self.folder, mail=mail, recipient=self._recipient), encoding="utf-8"
-        )
+        objects = _OBJECTS.format(folder=self.folder) + self._definitions
+        (self.folder / "objects.cfg").write_text(objects, encoding="utf-8")
         with (self.folder / "output.log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
                 nagios, str(self.folder / "nagios.cfg"), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
@@ -170,10 +168,19 @@ class Nagios:
         return "\n".join(file.read_text("utf-8", "replace") for file in files if file.exists())
 
 
+def commands_of_debian(smtp_port: int, recipient: str) -> str:
+    """Return the distribution's notification commands, with a mailer for *smtp_port*, and a contact that uses them."""
+    mail = (
+        f"MAILRC=/dev/null LC_ALL=C.UTF-8 {need('s-nail')} -n -S v15-compat -S mta=smtp://127.0.0.1:{smtp_port} "
+        "-S smtp-auth=none -S sendwait -S from=nagios@example.org -S hostname=monitor.example.org"
+    )
+    return _DEBIAN.format(mail=mail, recipient=recipient)
+
+
 @asynccontextmanager
-async def running_nagios(folder: Path, *, smtp_port: int, recipient: str) -> AsyncIterator[Nagios]:
-    """Run a Nagios that notifies *recipient* through the mail server on *smtp_port* until the block ends."""
-    nagios = Nagios(folder, smtp_port=smtp_port, recipient=recipient)
+async def running_nagios(folder: Path, definitions: str) -> AsyncIterator[Nagios]:
+    """Run a Nagios until the block ends; *definitions* are its notification commands and its contact ``duty``."""
+    nagios = Nagios(folder, definitions)
     try:
         await nagios.start()
         yield nagios
