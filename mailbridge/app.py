@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 
 import structlog
@@ -28,6 +29,7 @@ from mailbridge.delivery.questions import Prober, Questions, Receipts
 from mailbridge.delivery.receipts import Verdict
 from mailbridge.delivery.retry import Backoff
 from mailbridge.delivery.watch import Watch
+from mailbridge.errors import IntakeError
 from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
 from mailbridge.intake.address import Addresses
@@ -35,12 +37,13 @@ from mailbridge.intake.compose import Composer
 from mailbridge.intake.numbers import NumberPolicy
 from mailbridge.intake.parse import parse_mail
 from mailbridge.loops import Duty, Loop
+from mailbridge.meter import Meter, metered_gateway, metered_store
 from mailbridge.model.ids import new_mail_id
 from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
 from mailbridge.model.outcome import Receipt
 from mailbridge.model.reply import Reply
 from mailbridge.operator import OperatorNotices
-from mailbridge.queue.contract import NewMail, Store
+from mailbridge.queue.contract import GatewayState, NewMail, Store
 from mailbridge.reception import Reception, Settings, prepare
 from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.mailer import Mailer
@@ -73,12 +76,12 @@ def read_receipt(receipt: Receipt) -> Verdict:
     return Verdict(state=meaning.state, enhanced=meaning.enhanced, code=meaning.code, text=meaning.words)
 
 
-def build_carriers(config: Config, clock: Clock) -> list[Carrier]:
-    """Return the configured gateways, in their order."""
+def build_carriers(config: Config, clock: Clock, meter: Meter | None = None) -> list[Carrier]:
+    """Return the configured gateways, in their order; *meter* times their requests."""
     backoff = Backoff(min_s=config.queue.retry_min, max_s=config.queue.retry_max)
     return [
         Carrier(
-            SmscGateway(name, settings, clock=clock),
+            gateway if meter is None else metered_gateway(gateway, meter, clock),
             policy=Policy(
                 backoff=backoff,
                 poll_s=settings.poll,
@@ -89,6 +92,7 @@ def build_carriers(config: Config, clock: Clock) -> list[Carrier]:
             max_in_flight=settings.max_in_flight,
         )
         for name, settings in config.gateways.items()
+        for gateway in (SmscGateway(name, settings, clock=clock),)
     ]
 
 
@@ -133,18 +137,37 @@ def build_entrances(config: Config) -> dict[str, callback.Entrance]:
 class _Front:
     """What the door talks to: the reception and doorman of the configuration in force, exchanged by a reload."""
 
-    def __init__(self, reception: Reception, doorman: Doorman) -> None:
+    def __init__(self, reception: Reception, doorman: Doorman, *, meter: Meter, clock: Clock) -> None:
         self.reception = reception
         self.doorman = doorman
+        self._meter = meter
+        self._clock = clock
 
     async def receive(self, mail: ReceivedMail, *, each: bool) -> Sequence[Reply]:
-        return await self.reception.receive(mail, each=each)
+        began = self._clock.monotonic()
+        with self._counting():
+            replies = await self.reception.receive(mail, each=each)
+        self._meter.accepted.observe(self._clock.monotonic() - began)
+        for reply in replies:
+            if reply.code >= 400:
+                self._meter.count_rejected(reply)
+        return replies
 
     def sender(self, address: str, client: Client) -> str:
-        return self.doorman.sender(address, client)
+        with self._counting():
+            return self.doorman.sender(address, client)
 
     def recipient(self, address: str, client: Client) -> Recipient:
-        return self.doorman.recipient(address, client)
+        with self._counting():
+            return self.doorman.recipient(address, client)
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        try:
+            yield
+        except IntakeError as error:
+            self._meter.count_rejected(error.reply)
+            raise
 
 
 class Bridge:
@@ -160,7 +183,8 @@ class Bridge:
         failpoint: Failpoint = no_failpoint,
     ) -> None:
         self._config = config
-        self._store = store
+        self._meter = Meter()
+        self._store = store = metered_store(store, self._meter)
         self._clock = clock = clock or SystemClock()
         self._node = node or socket.gethostname()
         self._failpoint = failpoint
@@ -174,14 +198,14 @@ class Bridge:
             to=config.bounce.operator if config.bounce.smarthost else "", wake_mailer=self._ring("mailer"),
         )  # fmt: skip
         self.board = Board(
-            build_carriers(config, clock), store=store, clock=clock, announce=self._notices.gateway_changed
+            build_carriers(config, clock, self._meter), store=store, clock=clock, announce=self._gateway_changed
         )
         self.dispatcher = Dispatcher(
             store=store, board=self.board, watch=self._watch, clock=clock, random=random.random, node=self._node,
             failpoint=failpoint,
         )  # fmt: skip
         self._add_duties(report_settings)
-        self._front = _Front(self._build_reception(config), build_doorman(config))
+        self._front = self._build_front(config)
         self.door = self._build_door(config)
         self.web = self._build_web()
         self._tasks: list[asyncio.Task[None]] = []
@@ -199,6 +223,7 @@ class Bridge:
             "reporter": Reporter(
                 store=store, clock=clock, settings=report_settings, by_mail=config.bounce.mode == "mail",
                 wake_mailer=self._ring("mailer"),
+                count=lambda action, by: self._meter.reports.labels(action, by).inc(),
             ),
         }  # fmt: skip
         if config.bounce.smarthost:
@@ -220,6 +245,14 @@ class Bridge:
                 loop.ring()
 
         return ring
+
+    def _gateway_changed(self, before: GatewayState, after: GatewayState) -> None:
+        if after.suspended:
+            self._meter.suspensions.labels(after.name, after.code).inc()
+        self._notices.gateway_changed(before, after)
+
+    def _build_front(self, config: Config) -> _Front:
+        return _Front(self._build_reception(config), build_doorman(config), meter=self._meter, clock=self._clock)
 
     def _build_reception(self, config: Config) -> Reception:
         def reportable(sender: str, mail: Mail) -> bool:
@@ -250,10 +283,16 @@ class Bridge:
             (Check("queue", self._store.ping), Check("listeners", self._ask_door), Check("worker", self._ask_worker)),
             lambda: {"gateways": {name: "suspended" if s.suspended else "up" for name, s in self.board.states.items()}},
         )
-        metrics.add_routes(pages, store=self._store, board=self.board, dispatcher=self.dispatcher)
+        metrics.add_routes(
+            pages, store=self._store, board=self.board, dispatcher=self.dispatcher, clock=self._clock,
+            registry=self._meter.registry,
+        )  # fmt: skip
         self._entrances = build_entrances(self._config)
         receipts = Receipts(store=self._store, board=self.board, clock=self._clock)
-        callback.add_routes(pages, self._entrances, receipts)
+        callback.add_routes(
+            pages, self._entrances, receipts,
+            count=lambda gateway, result: self._meter.callbacks.labels(gateway, result).inc(),
+        )  # fmt: skip
         address = parse_listen(self._config.web.listen)
         assert isinstance(address, TcpAddress)  # the configuration's check takes no other
         return WebServer(pages, address.host, address.port)
@@ -307,7 +346,7 @@ class Bridge:
 
         Raises: OSError when a new listener cannot be opened; then everything is as before.
         """
-        front = _Front(self._build_reception(config), build_doorman(config))
+        front = self._build_front(config)
         if config.smtp != self._config.smtp:
             await self._move_door(config)
         else:
@@ -315,7 +354,7 @@ class Bridge:
             self.door.replace_users(config.users)
         self._front.reception, self._front.doorman = front.reception, front.doorman
         if config.gateways != self._config.gateways:
-            self._retired += self.board.replace(build_carriers(config, self._clock))
+            self._retired += self.board.replace(build_carriers(config, self._clock, self._meter))
             # the page looks into this very mapping
             self._entrances.clear()
             self._entrances.update(build_entrances(config))

@@ -58,6 +58,7 @@ class Reporter:
         by_mail: bool,
         wake_mailer: Callable[[], None] = lambda: None,
         limit: DailyLimit | None = None,
+        count: Callable[[str, str], None] = lambda _action, _by: None,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -65,6 +66,7 @@ class Reporter:
         self._by_mail = by_mail
         self._wake_mailer = wake_mailer
         self._limit = limit or DailyLimit()
+        self._count = count
 
     async def step(self) -> int:
         """Queue or log what is due now; return for how many mails."""
@@ -85,6 +87,7 @@ class Reporter:
         # only what is on disk is logged as done
         for item in due.items:
             _log_bounce(item, phones, how[item.item_id])
+            self._count(item.action.value, str(how[item.item_id]["by"]))
         if outgoing is not None:
             self._wake_mailer()
 

@@ -7,7 +7,7 @@ Only our own trouble is answered 503, because the event must come again then.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -42,8 +42,14 @@ async def _form(request: web.Request) -> dict[str, str]:
     return {name: value for name, value in form.items() if isinstance(value, str)}
 
 
-def add_routes(app: web.Application, entrances: Mapping[str, Entrance], receipts: Receipts) -> None:
-    """Serve the callback page of each gateway that has one."""
+def add_routes(
+    app: web.Application,
+    entrances: Mapping[str, Entrance],
+    receipts: Receipts,
+    *,
+    count: Callable[[str, str], None] = lambda _gateway, _result: None,
+) -> None:
+    """Serve the callback page of each gateway that has one; *count* hears gateway and result of each call."""
 
     async def callback(request: web.Request) -> web.Response:
         entrance = entrances.get(request.match_info["gateway"])
@@ -53,15 +59,20 @@ def add_routes(app: web.Application, entrances: Mapping[str, Entrance], receipts
         # method and place of the fields depend on the account's settings (smsc-api.md 5.2): body over query
         fields = {**request.query, **await _form(request)}
         if entrance.secret is not None and not verify(fields, entrance.secret.get_secret_value()):
+            count(entrance.gateway, "forged")
             log.warning("callback forged", gateway=entrance.gateway, client=request.remote)
             raise web.HTTPForbidden
         event = parse_event(fields, entrance.gateway)
+        result = "ignored"
         if isinstance(event, Receipt):
             try:
-                if not await receipts.take(event):
-                    log.info("callback about nothing of ours", gateway=entrance.gateway, gateway_id=event.gateway_id)
+                result = "taken" if await receipts.take(event) else "unknown"
             except StoreError:
+                count(entrance.gateway, "failed")
                 return web.Response(status=503, text="try again")
+        if result == "unknown":
+            log.info("callback about nothing of ours", gateway=entrance.gateway, gateway_id=fields.get("id"))
+        count(entrance.gateway, result)
         return web.Response(text="OK")
 
     app.router.add_route("*", "/callback/{gateway}/{path}", callback)

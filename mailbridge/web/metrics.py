@@ -1,4 +1,4 @@
-"""``/metrics`` for Prometheus: read from the parts at the moment of asking; never labelled by phone."""
+"""``/metrics`` for Prometheus: what is at the moment of asking, and what was counted; never labelled by phone."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from mailbridge.clock import Clock
 from mailbridge.delivery.board import Board
 from mailbridge.delivery.dispatcher import Dispatcher
 from mailbridge.errors import StoreError
@@ -19,8 +20,9 @@ CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class _Snapshot(Collector):
-    def __init__(self, counts: Mapping[State, int], board: Board, dispatcher: Dispatcher) -> None:
+    def __init__(self, counts: Mapping[State, int], oldest_s: float, board: Board, dispatcher: Dispatcher) -> None:
         self._counts = counts
+        self._oldest_s = oldest_s
         self._board = board
         self._dispatcher = dispatcher
 
@@ -29,6 +31,11 @@ class _Snapshot(Collector):
         for state in State:
             messages.add_metric([state.value], self._counts.get(state, 0))
         yield messages
+        oldest = GaugeMetricFamily(
+            "mailbridge_queue_oldest_seconds", "Age of the oldest message that is queued, sending or unknown"
+        )
+        oldest.add_metric([], self._oldest_s)
+        yield oldest
         suspended = GaugeMetricFamily(
             "mailbridge_gateway_suspended", "1 while the gateway takes no messages", labels=["gateway", "code"]
         )
@@ -50,16 +57,27 @@ class _Snapshot(Collector):
         yield beat
 
 
-def add_routes(app: web.Application, *, store: Store, board: Board, dispatcher: Dispatcher) -> None:
-    """Serve ``/metrics``."""
+def add_routes(
+    app: web.Application,
+    *,
+    store: Store,
+    board: Board,
+    dispatcher: Dispatcher,
+    clock: Clock,
+    registry: CollectorRegistry,
+) -> None:
+    """Serve ``/metrics``: what is now, and the counters of *registry*."""
 
     async def metrics(_request: web.Request) -> web.Response:
         try:
-            counts = await store.count_states()
+            counts, oldest_at = await store.count_states(), await store.oldest_waiting_at()
         except StoreError:
-            counts = {}
-        registry = CollectorRegistry(auto_describe=False)
-        registry.register(_Snapshot(counts, board, dispatcher))
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE})
+            counts, oldest_at = {}, None
+        oldest_s = 0.0 if oldest_at is None else max(0.0, (clock.now() - oldest_at).total_seconds())
+        now = CollectorRegistry(auto_describe=False)
+        now.register(_Snapshot(counts, oldest_s, board, dispatcher))
+        return web.Response(
+            body=generate_latest(now) + generate_latest(registry), headers={"Content-Type": CONTENT_TYPE}
+        )
 
     app.router.add_get("/metrics", metrics)
