@@ -47,10 +47,11 @@ def mail(number: int) -> bytes:
 class Client(asyncio.Protocol):
     """One session after the other, as long as *numbers* lasts."""
 
-    def __init__(self, numbers, done: asyncio.Future[None], *, keep: bool) -> None:
+    def __init__(self, numbers, done: asyncio.Future[None], *, keep: bool, recipients: int = 1) -> None:
         self._numbers = numbers
         self.done = done
         self._keep = keep
+        self._recipients = recipients
         self._steps = iter(())
         self._inbox = b""
 
@@ -87,7 +88,8 @@ class Client(asyncio.Protocol):
         yield b"EHLO client.example.org\r\n"
         for number in self._numbers if self._keep else itertools.islice(self._numbers, 1):
             yield b"MAIL FROM:<nagios@example.org>\r\n"
-            yield b"RCPT TO:<%b@sms.local>\r\n" % phone(number).encode()
+            for place in range(self._recipients):
+                yield b"RCPT TO:<%b@sms.local>\r\n" % phone(number * self._recipients + place).encode()
             yield b"DATA\r\n"
             yield mail(number)
         yield b"QUIT\r\n"
@@ -97,7 +99,7 @@ def _same(client: Client) -> Client:
     return client
 
 
-async def _send(port: int, *, mails: int, sessions: int, keep: bool) -> float:
+async def _send(port: int, *, mails: int, sessions: int, keep: bool, recipients: int = 1) -> float:
     loop = asyncio.get_running_loop()
     first = time.monotonic_ns() % 10_000_000
     numbers = iter(range(first, first + mails))
@@ -108,7 +110,7 @@ async def _send(port: int, *, mails: int, sessions: int, keep: bool) -> float:
         while left > 0:
             if not keep:
                 left -= 1
-            client = Client(numbers, loop.create_future(), keep=keep)
+            client = Client(numbers, loop.create_future(), keep=keep, recipients=recipients)
             await loop.create_connection(partial(_same, client), "127.0.0.1", port)
             await client.done
             if keep:
@@ -141,12 +143,15 @@ def _run_source(port: int, *, mails: int, sessions: int, keep: bool) -> float:
     return elapsed
 
 
-def run(port: int, *, mails: int, sessions: int, keep: bool, client: str = "auto") -> tuple[int, float]:
+def run(
+    port: int, *, mails: int, sessions: int, keep: bool, client: str = "auto", recipients: int = 1
+) -> tuple[int, float]:
     """Send and return how many mails were accepted in how many seconds. Raises RuntimeError when one was not."""
+    assert recipients == 1 or client == "python", "smtp-source writes to numbered recipients"
     if client == "smtp-source" or (client == "auto" and SMTP_SOURCE is not None):
         count = max(1, mails // sessions) * sessions
         return count, _run_source(port, mails=count, sessions=sessions, keep=keep)
-    return mails, uvloop.run(_send(port, mails=mails, sessions=sessions, keep=keep))
+    return mails, uvloop.run(_send(port, mails=mails, sessions=sessions, keep=keep, recipients=recipients))
 
 
 def main() -> None:

@@ -10,6 +10,7 @@ import click
 
 from mailbridge.cli.common import exit_for
 from mailbridge.errors import MailbridgeError
+from mailbridge.lean import import_structlog_alone
 
 #: verb -> (module, function, one line)
 VERBS: dict[str, tuple[str, str, str]] = {
@@ -41,6 +42,8 @@ class _Verbs(click.Group):
         if name not in VERBS:
             return None
         module, function, _ = VERBS[name]
+        if module == "serve":
+            import_structlog_alone()
         command: click.Command = getattr(importlib.import_module(f"mailbridge.cli.{module}"), function)
         return command
 

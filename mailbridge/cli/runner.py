@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from mailbridge import lean
 from mailbridge import log as logging_setup
 from mailbridge.cli.common import EXIT_FAILED, fail, opened_store
 from mailbridge.config.model import Config
@@ -48,6 +49,7 @@ async def run_bridge(
     from mailbridge.app import Bridge
     from mailbridge.failpoints import from_environment
 
+    lean.share_one_heap()
     _raise_file_limit(config.smtp.max_connections)
     async with opened_store(config, exclusive=True) as store:
         bridge = Bridge(config, store=store, failpoint=from_environment(os.environ))
@@ -74,6 +76,7 @@ async def run_bridge(
             log.error("cannot start", because=str(error))  # noqa: TRY400 - the operator needs the words, not the trace
             await bridge.stop(0)
             return EXIT_FAILED
+        lean.settle()
         if on_ready is not None:
             on_ready()
         await stop.wait()

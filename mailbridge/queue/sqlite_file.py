@@ -39,7 +39,7 @@ class SqliteFile:
         self.path = path
         #: SQL statements executed through the engines so far
         self.statements = 0
-        self._exclusive = exclusive
+        self.exclusive = exclusive
         self._lock_fd: int | None = None
 
     # -- engines
@@ -47,12 +47,12 @@ class SqliteFile:
         """Return the engine of the one writer: each transaction takes the write lock at once, each commit syncs."""
         # 16 MB between checkpoints: ids are random, so the pages written twice in between are what is saved
         log = ("wal_autocheckpoint = 4000", "journal_size_limit = 67108864")
-        pragmas = ("synchronous = FULL", "cache_size = -32000", *log)
+        pragmas = ("synchronous = FULL", "cache_size = -3000", *log)
         return self._engine("BEGIN IMMEDIATE", pragmas)
 
     def reading_engine(self) -> Engine:
         """Return an engine that cannot write."""
-        return self._engine("BEGIN", ("query_only = ON", "cache_size = -8000"))
+        return self._engine("BEGIN", ("query_only = ON", "cache_size = -1000"))
 
     def _engine(self, begin: str, pragmas: tuple[str, ...]) -> Engine:
         def connect() -> sqlite3.Connection:
@@ -78,7 +78,7 @@ class SqliteFile:
             raise StoreError(f"the queue's folder {folder} does not exist")
         if not os.access(folder, os.W_OK | os.X_OK):
             raise StoreError(f"the queue's folder {folder} cannot be written to")
-        if self._exclusive:
+        if self.exclusive:
             self._lock()
         try:
             if not self.path.exists():
@@ -131,7 +131,7 @@ class SqliteFile:
         conn = _connect(self.path, "rw")
         try:
             self._check_revision(conn)
-            if self._exclusive and self.path.stat().st_size <= QUICK_CHECK_MAX_BYTES:
+            if self.exclusive and self.path.stat().st_size <= QUICK_CHECK_MAX_BYTES:
                 (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
                     raise StoreDamaged(f"the queue {self.path} is damaged: {_ADVICE}")
