@@ -1,0 +1,237 @@
+"""The verbs an operator types, with a queue of their own and a gateway of a few lines; no daemon runs."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import io
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from aiohttp import web
+from argon2 import PasswordHasher
+from click.testing import CliRunner, Result
+
+from mailbridge.cli.main import cli
+from mailbridge.errors import MailbridgeError
+from tests.support.bridge import base_config
+from tests.support.plain_smsc import PlainSmsc, plain_smsc
+
+KEYS = {
+    "id", "mail", "phone", "channel", "sender", "text", "parts", "alphabet", "state", "attempts", "gateway",
+    "gateway_id", "price", "error", "rule", "profile", "created_at", "updated_at", "next_attempt_at", "expires_at",
+}  # fmt: skip
+EML = "Subject: Авария\r\nX-SMS-Sender: BOB\r\nContent-Type: text/plain; charset=utf-8\r\n\r\nСервер упал\r\n".encode()
+
+
+@dataclass
+class Desk:
+    """A configuration, its gateway, and a shell."""
+
+    folder: Path
+    gateway: PlainSmsc
+
+    async def run(self, *words: str, text: str | bytes | None = None) -> Result:
+        """Run a verb with the configuration."""
+        return await self.bare(*words, "--config", str(self.folder / "config.yaml"), text=text)
+
+    async def bare(self, *words: str, text: str | bytes | None = None) -> Result:
+        """Run a verb, out of the loop: it has one of its own."""
+        return await asyncio.to_thread(CliRunner().invoke, cli, words, text)
+
+    async def data(self, *words: str) -> Any:
+        """Run a verb with --json, which must succeed, and return what it printed."""
+        result = await self.run(*words, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    """A desk with an empty queue."""
+    async with plain_smsc() as gateway:
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(base_config(tmp_path, gateway.url)))
+        (tmp_path / "mail.eml").write_bytes(EML)
+        yield Desk(tmp_path, gateway)
+
+
+async def test_a_text_goes_through_the_queue_and_its_life_can_be_steered(desk):
+    """Send, list, show, hold, release, cancel, retry: the shapes of contract section 9, the states of section 6."""
+    (sent,) = await desk.data("send", "8 (999) 123-45-67", "hi there")
+    one, two = await desk.data("send", "79991234568", "+79991234569", "to two")
+    listed = await desk.data("queue", "list")
+    (found,) = await desk.data("queue", "list", "--phone", "8-999-123-45-67", "--state", "queued", "--since", "1h")
+    shown = await desk.data("queue", "show", sent["id"])
+    both = await desk.data("queue", "show", one["mail"])
+    states = [
+        (await desk.data("queue", verb, sent["id"]))[0]["state"] for verb in ("hold", "release", "cancel", "retry")
+    ]
+    history = (await desk.data("queue", "show", sent["id"]))["history"]
+
+    assert set(sent) >= KEYS
+    assert (sent["phone"], sent["text"], sent["state"], sent["attempts"]) == ("+79991234567", "hi there", "queued", 0)
+    assert sent["id"] == f"{sent['mail']}.1"
+    assert {row["id"] for row in listed} == {sent["id"], one["id"], two["id"]}
+    assert listed[-1]["id"] == sent["id"]
+    assert found["id"] == sent["id"]
+    assert set(shown) >= KEYS | {"history"}
+    assert [row["id"] for row in both] == [one["id"], two["id"]]
+    assert states == ["held", "queued", "cancelled", "queued"]
+    assert [set(entry) for entry in history] == [{"at", "event", "state", "detail"}] * 5
+    assert desk.gateway.asked == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("queue", "show", "NOSUCH"), ("queue", "hold", "NOSUCH.1"), ("status", "NOSUCH"), ("send", "12", "text")],
+)
+async def test_what_cannot_be_done_is_exit_1(desk, words):
+    """The thing asked for failed: words on stderr, nothing on stdout."""
+    result = await desk.run(*words)
+    code = 1 if isinstance(result.exception, MailbridgeError) else result.exit_code
+    assert code == 1
+    assert result.stdout == ""
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("queue", "list", "--state", "lost"), ("queue", "list", "--since", "yesterday"), ("queue", "list", "--nosuch"),
+     ("send", "79991234567"), ("preview",), ("gateways", "suspend", "nosuch"), ("balance", "--gateway", "nosuch")],
+)  # fmt: skip
+async def test_wrong_usage_is_exit_2(desk, words):
+    """Bad options and names are told from failures."""
+    assert (await desk.run(*words)).exit_code == 2
+
+
+async def test_preview_says_what_would_be_sent_and_what_it_costs(desk):
+    """Contract section 9: the shape, the price only when asked for; nothing is sent."""
+    desk.gateway.answers["send"] = lambda _form: {"cost": 2.5, "cnt": "1"}
+    words = ("preview", str(desk.folder / "mail.eml"), "--to", "79991234567@sms.local")
+    free = await desk.data(*words)
+    asked_before = list(desk.gateway.asked)
+    priced = await desk.data(*words, "--cost")
+    human = await desk.run("preview", "--to", "79991234567@sms.local", text=EML)
+    refused = await desk.run("preview", "--to", "bob@sms.local", text=EML)
+
+    (message,) = free["messages"]
+    assert set(message) >= {"phone", "channel", "sender", "text", "translit", "alphabet", "parts", "rule", "profile"}
+    assert (message["sender"], message["text"], message["alphabet"]) == ("BOB", "Авария: Сервер упал", "ucs2")
+    assert "price" not in message
+    assert asked_before == []
+    assert priced["messages"][0]["price"] == "2.50"
+    assert [form["cost"] for form in desk.gateway.forms()] == ["1"]
+    assert human.exit_code == 0
+    assert "+79991234567" in human.stdout
+    assert "Авария: Сервер упал" in human.stdout
+    assert refused.exit_code == 1
+    assert "550 5.1.1" in refused.stderr
+
+
+async def test_export_is_csv_or_json_lines(desk):
+    """Every message, a formula of an outsider's as text, and the filters of list."""
+    await desk.data("send", "79991234567", "=cmd|' /C calc'!A0")
+    await desk.data("send", "79991234568", 'Привет, "мир"\nвторая строка')
+    table = list(csv.DictReader(io.StringIO((await desk.run("queue", "export")).stdout)))
+    lines = (await desk.run("queue", "export", "--format", "jsonl", "--phone", "79991234568")).stdout.splitlines()
+    written = await desk.run("queue", "export", "--output", str(desk.folder / "out.csv"))
+
+    assert [row["phone"] for row in table] == ["+79991234568", "+79991234567"]
+    assert table[0]["text"] == 'Привет, "мир"\nвторая строка'
+    assert table[1]["text"] == "'=cmd|' /C calc'!A0"
+    assert [set(json.loads(line)) >= KEYS for line in lines] == [True]
+    assert written.exit_code == 0
+    assert (desk.folder / "out.csv").read_text().count("+7999") == 2
+
+
+async def test_gateways_can_be_looked_at_and_stopped_by_hand(desk):
+    """Suspend and resume are kept in the queue, where the daemon looks."""
+    (before,) = await desk.data("gateways")
+    suspended = await desk.data("gateways", "suspend", "main")
+    (after,) = await desk.data("gateways")
+    resumed = await desk.data("gateways", "resume", "main")
+
+    assert (before["name"], before["state"], before["callback"]) == ("main", "up", None)
+    assert (suspended["state"], after["state"], resumed["state"]) == ("suspended", "suspended", "up")
+
+
+async def test_balance_is_a_decimal_string(desk):
+    """Contract section 9; what the gateway refuses is exit 1 with its own words."""
+    plain = await desk.data("balance")
+    desk.gateway.answers["balance"] = lambda _form: {"credit": "100", "balance": "5.1", "currency": "RUR"}
+    full = await desk.data("balance")
+    desk.gateway.answers["balance"] = lambda _form: {"error": "authorise error", "error_code": 2}
+    refused = await desk.run("balance")
+
+    assert (plain["gateway"], plain["balance"]) == ("main", "12.50")
+    assert full == {"gateway": "main", "balance": "5.10", "currency": "RUR", "credit": "100.00"}
+    assert refused.exit_code == 1
+    assert "authorise error" in refused.stderr
+
+
+async def test_the_configuration_of_a_group_is_that_of_its_verbs(desk):
+    """``mailbridge queue --config X list`` and ``mailbridge queue list --config X`` are the same."""
+    path = str(desk.folder / "config.yaml")
+    for words in (("queue", "--config", path, "list"), ("gateways", "--config", path, "suspend", "main"),
+                  ("config", "--config", path, "show")):  # fmt: skip
+        result = await desk.bare(*words)
+        assert result.exit_code == 0, result.output
+
+
+async def test_hash_password_reads_one_line_and_prints_the_hash_alone():
+    """The hash proves the password; an empty one is refused."""
+    hashed = await asyncio.to_thread(CliRunner().invoke, cli, ["hash-password"], "s3cret\nmore\n")
+    empty = await asyncio.to_thread(CliRunner().invoke, cli, ["hash-password"], "\n")
+
+    assert hashed.stdout.startswith("$argon2id$")
+    assert hashed.stdout.count("\n") == 1
+    assert PasswordHasher().verify(hashed.stdout.strip(), "s3cret")
+    assert empty.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "word"),
+    [
+        (
+            {"ok": True, "checks": {"queue": "ok", "listeners": "ok", "worker": "ok"}, "gateways": {"main": "up"}},
+            0,
+            "OK",
+        ),
+        ({"ok": True, "checks": {"queue": "ok"}, "gateways": {"main": "suspended"}}, 1, "WARNING"),
+        ({"ok": False, "checks": {"queue": "StoreError"}, "gateways": {}}, 2, "CRITICAL"),
+        ({"hello": "world"}, 3, "UNKNOWN"),
+        (None, 2, "CRITICAL"),
+    ],
+)
+async def test_check_is_a_nagios_plugin(desk, answer, code, word):
+    """One status line with perfdata, exit 0 to 3."""
+
+    async def readyz(_request: web.Request) -> web.Response:
+        return web.json_response(answer, status=200 if answer.get("ok") else 503)
+
+    app = web.Application()
+    app.router.add_get("/readyz", readyz)
+    runner = web.AppRunner(app, access_log=None)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", 0)
+    await site.start()
+    config = base_config(desk.folder, desk.gateway.url)
+    config["web"]["listen"] = f"127.0.0.1:{runner.addresses[0][1]}"
+    (desk.folder / "config.yaml").write_text(yaml.safe_dump(config))
+    if answer is None:
+        await runner.cleanup()
+    result = await desk.run("check")
+    await runner.cleanup()
+
+    assert (result.exit_code, result.stdout.split(" ")[0], result.stdout.count("\n")) == (code, word, 1)
+
+
+async def test_check_with_a_bad_configuration_is_unknown(tmp_path):
+    """A plugin that cannot ask says so with 3."""
+    (tmp_path / "bad.yaml").write_text("smtp: [\n")
+    result = await asyncio.to_thread(CliRunner().invoke, cli, ["check", "--config", str(tmp_path / "bad.yaml")])
+    assert (result.exit_code, result.stdout.split(" ")[0]) == (3, "UNKNOWN")
