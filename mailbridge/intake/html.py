@@ -16,7 +16,7 @@ from mailbridge.intake.markup import Tag, tokens
 #: longer pages are cut; what an SMS can hold stands in the first hundredth of it
 MAX_HTML_CHARS = 512_000
 #: text and tags looked at; a long newsletter has some thousands
-_MAX_TOKENS = 60_000
+_MAX_TOKENS = 30_000
 #: tables in tables; newsletters go down to ten
 _MAX_TABLES = 15
 _MAX_OPEN = 300
@@ -75,8 +75,9 @@ def html_to_text(markup: str) -> str:
     Where everything turns out to be hidden (a hidden element never closed), it is read again with nothing hidden.
     """
     markup = markup[:MAX_HTML_CHARS]
-    text = _Renderer(hide=True).run(markup)
-    return text if text.strip() else _Renderer(hide=False).run(markup)
+    renderer = _Renderer(hide=True)
+    text = renderer.run(markup)
+    return text if text.strip() or not renderer.hid else _Renderer(hide=False).run(markup)
 
 
 class _Renderer:
@@ -84,6 +85,8 @@ class _Renderer:
 
     def __init__(self, *, hide: bool) -> None:
         self.hide = hide
+        # something was left out that a second look could find
+        self.hid = False
         self.out: list[str] = []
         self.open: list[_Open] = []
         self.tables: list[_Table] = []
@@ -112,6 +115,7 @@ class _Renderer:
 
     def _text(self, data: str) -> None:
         if self.skip_name or (self.hide and self.open and self.open[-1].unsized):
+            self.hid = True
             return
         if any(element.name == "pre" for element in self.open[-4:]):
             self.out.append(data.replace(_BREAK, ""))
@@ -131,6 +135,7 @@ class _Renderer:
             return
         style = _BLANKS.sub("", tag.attributes.get("style", "")).lower()
         if self.hide and (name in _DROPPED or is_hidden(tag, style)):
+            self.hid = True
             if not tag.self_closing:
                 self.skip_name, self.skip_depth = name, 1
             self._break(name)
@@ -273,6 +278,7 @@ class _Renderer:
         self.link = None
         shown = "".join(self.out[position:]) if position <= len(self.out) else "shown"
         if self.hide and _CHROME.fullmatch(shown.replace(_BREAK, "").strip()) is not None:
+            self.hid = True
             del self.out[position:]
         elif not shown.strip() and href.lower().startswith(("http://", "https://")):
             self.out.append(href)

@@ -22,6 +22,8 @@ from mailbridge.model.mail import Attachment
 MAX_TEXT_BYTES = 256_000
 #: the text of a page may stand behind its style sheets
 MAX_HTML_BYTES = 512_000
+#: pages read in one mail; each may take a good part of a second where somebody means it to
+_MAX_PAGES = 3
 _PAGES = frozenset({"text/html", "application/xhtml+xml", "text/x-amp-html"})
 _ENRICHED = frozenset({"text/enriched", "text/richtext"})
 #: text to a machine only
@@ -34,7 +36,7 @@ _META_CHARSET = re.compile(rb"<meta[^>]{1,200}charset\s*=\s*[\"']?([\w-]{2,30})"
 def read_parts(content: bytes, root: Part, notes: list[str]) -> tuple[str, tuple[Attachment, ...]]:
     """Return the text of a mail, not yet tidied, and its files; oddities are added to *notes*."""
     reader = _Reader(content, notes)
-    text = reader.text_of(root)
+    text = reader.text_of(root)[:MAX_TEXT_BYTES]
     return text, tuple(reader.attachments)
 
 
@@ -44,6 +46,7 @@ class _Reader:
     def __init__(self, content: bytes, notes: list[str]) -> None:
         self._content = content
         self._notes = notes
+        self._pages = 0
         self.attachments: list[Attachment] = []
 
     def text_of(self, part: Part) -> str:
@@ -56,17 +59,23 @@ class _Reader:
         if _is_attachment(part):
             self._attach(part)
             return ""
+        if kind in _PAGES:
+            return self._page(self._characters(part)) if self._pages < _MAX_PAGES else ""
         text = self._characters(part)
         if kind == "text/calendar":
             return calendar_text(text)
         if kind in _ENRICHED:
             return enriched_text(text)
-        if kind in _PAGES or is_page(text):
-            return html_to_text(text)
+        if is_page(text):
+            return self._page(text)
         parameters = part.content_type.parameters
         if parameters.get("format", "").lower() == "flowed":
             text = unflow(text, delete_space=parameters.get("delsp", "").lower() == "yes")
         return text
+
+    def _page(self, text: str) -> str:
+        self._pages += 1
+        return html_to_text(text) if self._pages <= _MAX_PAGES else ""
 
     def _text_of_children(self, part: Part) -> str:
         kind = part.content_type.value

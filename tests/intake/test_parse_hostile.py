@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 import tracemalloc
 
 import pytest
@@ -139,3 +140,14 @@ _PIECES = st.sampled_from(
 def test_no_made_up_mail_raises(content):
     """Mails put together from the dangerous words of mail are read without control characters."""
     assert_readable(parse_mail(content))
+
+
+@pytest.mark.parametrize("page", ["<p> ", "<div style=display:none>a ", "<!doctype html><p> "])
+@pytest.mark.parametrize("kind", ["text/html", "text/plain"])
+def test_many_pages_that_say_nothing(page, kind):
+    """Only a few empty pages are read before the subject has to do."""
+    part = f"--B\nContent-Type: {kind}\n\n{page * (40_000 // len(page))}\n"
+    content = f"Subject: s\nContent-Type: multipart/mixed; boundary=B\n\n{part * 190}".encode()
+    started = time.process_time()
+    assert parse_mail(content).subject == "s"
+    assert time.process_time() - started < 3
