@@ -21,6 +21,7 @@ from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.model import Config
 from mailbridge.config.smarthost import parse_smarthost
+from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.dispatcher import Dispatcher
@@ -200,6 +201,7 @@ class Bridge:
         self.board = Board(
             build_carriers(config, clock, self._meter), store=store, clock=clock, announce=self._gateway_changed
         )
+        self._audit = Audit(store=store, board=self.board)
         self.dispatcher = Dispatcher(
             store=store, board=self.board, watch=self._watch, clock=clock, random=random.random, node=self._node,
             failpoint=failpoint,
@@ -214,7 +216,7 @@ class Bridge:
     def _add_duties(self, report_settings: ReportSettings) -> None:
         store, clock, config, wake = self._store, self._clock, self._config, self.dispatcher.wake
         duties: dict[str, Duty] = {
-            "questions": Questions(store=store, board=self.board, clock=clock, wake=wake),
+            "questions": Questions(store=store, board=self.board, clock=clock, wake=wake, audit=self._audit),
             "prober": Prober(board=self.board, clock=clock, wake=wake),
             "keeper": Keeper(
                 store=store, board=self.board, clock=clock, settings=config.queue, wake=self._wake_all,
@@ -230,7 +232,7 @@ class Bridge:
             smarthost = parse_smarthost(config.bounce.smarthost)
             duties["mailer"] = Mailer(
                 store=store, clock=clock, jitter=random.random, lifetime_s=config.bounce.lifetime,
-                open_relay=lambda: Relay(smarthost, hostname=report_settings.hostname),
+                open_relay=lambda: Relay(smarthost, hostname=report_settings.hostname), failpoint=self._failpoint,
             )  # fmt: skip
         self._loops.update({name: Loop(name, duty, clock=clock) for name, duty in duties.items()})
 
@@ -288,7 +290,9 @@ class Bridge:
             registry=self._meter.registry,
         )  # fmt: skip
         self._entrances = build_entrances(self._config)
-        receipts = Receipts(store=self._store, board=self.board, clock=self._clock)
+        receipts = Receipts(
+            store=self._store, board=self.board, clock=self._clock, audit=self._audit, failpoint=self._failpoint
+        )
         callback.add_routes(
             pages, self._entrances, receipts,
             count=lambda gateway, result: self._meter.callbacks.labels(gateway, result).inc(),
@@ -309,8 +313,10 @@ class Bridge:
     async def start(self) -> None:
         """Take over what the last run left, then open for business. Raises OSError (address in use), StoreError."""
         recovered = await self._store.recover(node=self._node, now=self._clock.now())
+        self._failpoint("after recovery")
         if recovered:
             log.warning("recovered", messages=recovered, now="unknown: their gateway is asked what became of them")
+        await self._store.clock_set_back(now=self._clock.now())
         await self.board.load()
         if self.web is not None:
             await self.web.start()
@@ -322,6 +328,7 @@ class Bridge:
     async def stop(self, drain_s: float = DRAIN_S) -> None:
         """Stop as designed, within about *drain_s* twice; what is still in flight then stays ``sending`` on disk."""
         log.info("stopping", in_flight=self.dispatcher.in_flight)
+        self._failpoint("draining")
         # a client cut off while it waits for a verdict would send a mail again that is safe on disk
         hurry = asyncio.get_running_loop().call_later(drain_s / 2, self._watch.close)
         await self.door.stop(drain_s)

@@ -9,8 +9,21 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 
-#: every point there is, in the order a message passes them
-NAMES = ("before commit", "after commit", "after intent", "after answer", "after settle")
+#: every point there is, in the order a message passes them; the last two are those of the process itself
+NAMES = (
+    "before commit",
+    "after commit",
+    "before intent",
+    "after intent",
+    "after answer",
+    "after settle",
+    "before callback commit",
+    "after callback commit",
+    "before report",
+    "after report",
+    "after recovery",
+    "draining",
+)
 
 
 def from_environment(environ: Mapping[str, str]) -> Callable[[str], None]:

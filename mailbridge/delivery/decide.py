@@ -26,6 +26,8 @@ from mailbridge.model.state import State
 from mailbridge.queue.contract import Change, Detail, Report, StoredMessage
 
 _SENDING = frozenset({State.SENDING})
+#: after a quarantine's end the gateway gets this long to say what it knows
+_LAST_ANSWER_S = 60.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,22 @@ def put_back(row: StoredMessage, *, now: datetime) -> Change:
         detail={"because": "the bridge stopped before the request was made"}, next_attempt_at=now,
         uncount_attempt=True,
     )  # fmt: skip
+
+
+def quarantine_over(row: StoredMessage, policy: Policy, at: datetime) -> bool:
+    """Tell whether what the gateway does not know at *at* of *row*, which is ``unknown``, never reached it."""
+    return at >= (row.unknown_since or row.updated_at) + timedelta(seconds=policy.quarantine_s)
+
+
+def is_worth_waiting(row: StoredMessage, *, policy: Policy | None, now: datetime) -> bool:
+    """Tell whether the answer that *row*, whose lifetime is over, waits for may still come.
+
+    A message that is ``unknown`` is asked about when its quarantine ends: to call it lost before that could report
+    a failure of what the gateway has.
+    """
+    if row.state is not State.UNKNOWN or policy is None:
+        return False
+    return not quarantine_over(row, policy, now - timedelta(seconds=_LAST_ANSWER_S))
 
 
 def decide_expiry(

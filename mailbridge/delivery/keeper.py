@@ -10,7 +10,8 @@ import structlog
 from mailbridge.clock import Clock
 from mailbridge.config.model import Queue
 from mailbridge.delivery.board import Board
-from mailbridge.delivery.decide import decide_expiry, decide_warning
+from mailbridge.delivery.decide import decide_expiry, decide_warning, is_worth_waiting
+from mailbridge.delivery.jumps import JumpWatch
 from mailbridge.delivery.poll import GIVE_UP_SENT_S
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Store, StoredMessage
@@ -44,9 +45,13 @@ class Keeper:
         self._wake = wake
         self._alarm = alarm
         self._pruned_at = clock.monotonic()
+        self._jumps = JumpWatch(clock)
 
     async def step(self) -> int:
         """Do what time asks for; return how many messages were touched."""
+        if self._jumps.look() < 0:
+            await self._store.clock_set_back(now=self._clock.now())
+            self._wake()
         if await self._store.changed_outside():
             await self._board.follow()
             self._wake()
@@ -59,6 +64,8 @@ class Keeper:
         for row in rows.values():
             carrier = self._board.carriers.get(row.gateway or "")
             policy = carrier.policy if carrier else None
+            if is_worth_waiting(row, policy=policy, now=now):
+                continue
             changes.append(
                 decide_expiry(
                     row, policy=policy, lifetime_s=self._settings.lifetime, now=now, trouble=self._board.trouble()

@@ -9,13 +9,17 @@ from datetime import timedelta
 import structlog
 
 from mailbridge.clock import Clock
+from mailbridge.delivery.audit import Audit, ended_attempts
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.breaker import is_probe_due
-from mailbridge.delivery.receipts import decide_answer, decide_receipt
+from mailbridge.delivery.jumps import JumpWatch
+from mailbridge.delivery.poll import MIN_INTERVAL_S
+from mailbridge.delivery.receipts import choose, decide_answer, decide_receipt
+from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import StatusAnswer, StatusMiss, StatusQuery
 from mailbridge.model.outcome import Receipt, SmsError
-from mailbridge.model.state import FINAL, State
-from mailbridge.queue.contract import Attempt, Change, Store, StoredMessage
+from mailbridge.model.state import State
+from mailbridge.queue.contract import Change, Store, StoredMessage
 
 log = structlog.get_logger()
 
@@ -28,14 +32,34 @@ class Questions:
 
     idle_s = 1.0
 
-    def __init__(self, *, store: Store, board: Board, clock: Clock, wake: Callable[[], None]) -> None:
+    def __init__(self, *, store: Store, board: Board, clock: Clock, wake: Callable[[], None], audit: Audit) -> None:
         self._store = store
         self._board = board
         self._clock = clock
         self._wake = wake
+        self._audit = audit
+        self._jumps = JumpWatch(clock)
+        #: until then, in monotonic seconds, no quarantine is known to be over
+        self._doubt_until_s = clock.monotonic()
+        #: after store trouble nobody is asked again before that: the gateway limits questions about one message
+        self._silent_until_s = clock.monotonic()
 
     async def step(self) -> int:
         """Ask about what is due, one request a gateway; return how many messages were asked about."""
+        if self._jumps.look() > 0:
+            longest_s = max((carrier.policy.quarantine_s for carrier in self._board.carriers.values()), default=0.0)
+            self._doubt_until_s = self._clock.monotonic() + longest_s
+            log.warning("clock set forward", because="no quarantine is believed to be over before it passed again")
+        if self._clock.monotonic() < self._silent_until_s:
+            return 0
+        await self._audit.step()
+        try:
+            return await self._ask_due()
+        except StoreError:
+            self._silent_until_s = self._clock.monotonic() + MIN_INTERVAL_S
+            raise
+
+    async def _ask_due(self) -> int:
         rows = await self._store.due_questions(now=self._clock.now(), limit=_AT_ONCE, states=_ASKED)
         by_carrier: dict[str, list[StoredMessage]] = {}
         for row in rows:
@@ -50,35 +74,43 @@ class Questions:
             await self._apply([_not_now(row, self._clock) for row in rows], {})
             return
         queries, owners = [], []
-        best: dict[str, StatusAnswer] = {}
+        asked_at = self._clock.now()
+        heard: dict[str, dict[str, StatusAnswer]] = {row.id: {} for row in rows}
         for row in rows:
             if row.state is State.SENT and carrier.policy.poll_s <= 0:
-                best[row.id] = StatusMiss.NO_ANSWER  # only callbacks tell; none came in time
-                continue
+                continue  # only callbacks tell; none came in time
             for attempt in await self._attempts(row):
                 queries.append(StatusQuery(row.message.phone, attempt))
                 owners.append(row)
         answers: list[StatusAnswer] = []
         for start in range(0, len(queries), carrier.gateway.max_batch):
             answers += await self._status(carrier, queries[start : start + carrier.gateway.max_batch])
-        for row, answer in zip(owners, answers, strict=True):
-            best[row.id] = _better(best.get(row.id), answer)
-        now = self._clock.now()
-        changes = [
-            change
-            for row in rows
-            if (change := decide_answer(row, best[row.id], policy=carrier.policy, read=carrier.read, now=now))
-        ]
+        for row, query, answer in zip(owners, queries, answers, strict=True):
+            heard[row.id][query.gateway_id] = self._believe(answer)
+        policy, read, now = carrier.policy, carrier.read, self._clock.now()
+        changes = []
+        for row in rows:
+            answer = choose(row, heard[row.id], policy=policy, read=read, asked_at=asked_at)
+            change = decide_answer(row, answer, policy=policy, read=read, now=now, asked_at=asked_at)
+            if change is not None:
+                changes.append(change)
         by_id = {row.id: row for row in rows}
         await self._apply(changes, by_id)
-        # a first attempt has no older ones: nearly all need no look at the store
-        await self._audit(carrier, [change for change in changes if by_id[change.message_id].attempts > 1])
+        for change in changes:
+            self._audit.note(by_id[change.message_id], change)
+
+    def _believe(self, answer: StatusAnswer) -> StatusAnswer:
+        if answer is StatusMiss.NOT_FOUND and self._clock.monotonic() < self._doubt_until_s:
+            return StatusMiss.NO_ANSWER
+        return answer
 
     async def _attempts(self, row: StoredMessage) -> Sequence[str]:
         """Return the gateway ids to ask about: of all attempts while it is unknown which one was taken."""
         if row.state is not State.UNKNOWN or row.attempts <= 1:
             return [row.gateway_id or ""]
-        return [a.gateway_id for a in await self._store.attempts_of(row.id) if a.gateway == row.gateway]
+        ended = await ended_attempts(self._store, row.id)
+        attempts = await self._store.attempts_of(row.id)
+        return [a.gateway_id for a in attempts if a.gateway == row.gateway and a.gateway_id not in ended]
 
     async def _status(self, carrier: Carrier, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer]:
         carrier.pace.start()
@@ -101,29 +133,6 @@ class Questions:
         if requeued:
             self._wake()
 
-    async def _audit(self, carrier: Carrier, changes: Sequence[Change]) -> None:
-        """Ask once more about the older attempts of what has ended, and report a double: it is never hidden."""
-        for change in changes:
-            if change.to not in FINAL or not change.gateway_id:
-                continue
-            older: list[Attempt] = [
-                attempt
-                for attempt in await self._store.attempts_of(change.message_id)
-                if attempt.gateway_id != change.gateway_id and attempt.gateway == carrier.name
-            ]
-            if not older:
-                continue
-            row = (await self._store.get_messages(change.message_id))[0]
-            answers = await self._status(
-                carrier, [StatusQuery(row.message.phone, attempt.gateway_id) for attempt in older]
-            )
-            for attempt, answer in zip(older, answers, strict=True):
-                if isinstance(answer, Receipt) and carrier.read(answer).state is not State.UNDELIVERED:
-                    log.error(
-                        "double", id=row.id, phone=row.message.phone, gateway=carrier.name,
-                        gateway_ids=[attempt.gateway_id, change.gateway_id],
-                    )  # fmt: skip
-
 
 def _not_now(row: StoredMessage, clock: Clock) -> Change:
     now = clock.now()
@@ -131,15 +140,6 @@ def _not_now(row: StoredMessage, clock: Clock) -> Change:
         message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=row.state, at=now, event="",
         next_attempt_at=now + timedelta(minutes=10), asked=row.asked,
     )  # fmt: skip
-
-
-def _better(one: StatusAnswer | None, other: StatusAnswer) -> StatusAnswer:
-    """Of the answers about several attempts of one message: found beats no answer beats not found."""
-    if one is None or isinstance(other, Receipt):
-        return other if not isinstance(one, Receipt) else one
-    if isinstance(one, Receipt) or other is StatusMiss.NOT_FOUND:
-        return one
-    return other
 
 
 class Prober:
@@ -173,10 +173,20 @@ class Prober:
 class Receipts:
     """Takes in what gateways report by themselves, through callbacks."""
 
-    def __init__(self, *, store: Store, board: Board, clock: Clock) -> None:
+    def __init__(
+        self,
+        *,
+        store: Store,
+        board: Board,
+        clock: Clock,
+        audit: Audit,
+        failpoint: Callable[[str], None] = lambda _name: None,
+    ) -> None:
         self._store = store
         self._board = board
         self._clock = clock
+        self._audit = audit
+        self._failpoint = failpoint
 
     async def take(self, receipt: Receipt) -> bool:
         """Carry out what *receipt* means; False when it names no message of ours. Raises StoreError."""
@@ -186,10 +196,17 @@ class Receipts:
             row = (await self._store.find_attempts([key])).get(key)
             if carrier is None or row is None:
                 return False
-            change = decide_receipt(row, receipt, policy=carrier.policy, read=carrier.read, now=self._clock.now())
+            # a message that went well so far has no failed attempt: nearly all need no look at the history
+            ended = frozenset() if row.error is None else await ended_attempts(self._store, row.id)
+            change = decide_receipt(
+                row, receipt, policy=carrier.policy, read=carrier.read, now=self._clock.now(), ended=ended
+            )
             if change is None:
                 return True
+            self._failpoint("before callback commit")
             if (await self._store.apply([change]))[0]:
+                self._failpoint("after callback commit")
+                self._audit.note(row, change)
                 log.info(change.event, id=row.id, phone=row.message.phone, by="callback", **change.detail)
                 return True
             # the row moved on in between (the answer to the request came in): it will not be told again, so look again

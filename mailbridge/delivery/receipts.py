@@ -6,11 +6,11 @@ Out-of-order, repeated, late and unknown receipts are harmless: the state rank o
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from mailbridge.delivery.decide import Policy
+from mailbridge.delivery.decide import Policy, decide_expiry, quarantine_over
 from mailbridge.delivery.poll import is_given_up, next_question_at
 from mailbridge.gateway.contract import StatusAnswer, StatusMiss
 from mailbridge.model.outcome import ErrorClass, Receipt, SmsError
@@ -36,12 +36,20 @@ Read = Callable[[Receipt], Verdict]
 
 
 def decide_answer(
-    row: StoredMessage, answer: StatusAnswer, *, policy: Policy, read: Read, now: datetime
+    row: StoredMessage, answer: StatusAnswer, *, policy: Policy, read: Read, now: datetime, asked_at: datetime
 ) -> Change | None:
-    """Say what *answer* to a question about *row*, which is ``unknown`` or ``sent``, means; never None for those."""
+    """Say what *answer* to a question about *row*, which is ``unknown`` or ``sent``, means; never None for those.
+
+    *asked_at*: when the question was put. What the gateway did not know before the quarantine's end proves nothing,
+    however late it said so.
+    """
     if isinstance(answer, Receipt):
-        return decide_receipt(row, answer, policy=policy, read=read, now=now) or _ask_again(row, policy=policy, now=now)
-    if row.state is State.UNKNOWN and answer is StatusMiss.NOT_FOUND and _quarantine_over(row, policy, now):
+        change = decide_receipt(row, answer, policy=policy, read=read, now=now, is_last_word=True)
+        return change or _ask_again(row, policy=policy, now=now)
+    if row.state is State.UNKNOWN and answer is StatusMiss.NOT_FOUND and quarantine_over(row, policy, asked_at):
+        if row.expires_at <= now:
+            over = decide_expiry(replace(row, state=State.QUEUED), policy=policy, lifetime_s=0, now=now)
+            return replace(over, expect=frozenset({State.UNKNOWN}))
         return Change(
             message_id=row.id, expect=frozenset({State.UNKNOWN}), attempt=row.attempts, to=State.QUEUED, at=now,
             event="deferred", next_attempt_at=now,
@@ -49,11 +57,6 @@ def decide_answer(
                     "gateway_id": row.gateway_id},
         )  # fmt: skip
     return _ask_again(row, policy=policy, now=now)
-
-
-def _quarantine_over(row: StoredMessage, policy: Policy, now: datetime) -> bool:
-    since = row.unknown_since or row.updated_at
-    return now >= since + timedelta(seconds=policy.quarantine_s)
 
 
 def _ask_again(row: StoredMessage, *, policy: Policy, now: datetime) -> Change:
@@ -71,13 +74,46 @@ def _ask_again(row: StoredMessage, *, policy: Policy, now: datetime) -> Change:
     )  # fmt: skip
 
 
-def decide_receipt(row: StoredMessage, receipt: Receipt, *, policy: Policy, read: Read, now: datetime) -> Change | None:
-    """Say what *receipt* means for *row* in any state; None: nothing new."""
+def _is_news(row: StoredMessage, receipt: Receipt, to: State, ended: Collection[str]) -> bool:
+    """Tell whether a receipt that says *to*, by itself, changes what is known of *row*.
+
+    "Delivered" does about any attempt. Anything else about an attempt whose failure is known (*ended*) is a
+    repetition: a person may have queued the message again since. A failure says nothing about a message that goes
+    again anyway, and one of an older attempt nothing while the newest may be on its way or was taken.
+    """
+    if to is State.DELIVERED:
+        return True
+    if receipt.gateway_id in ended:
+        return False
+    if to is State.SENT:
+        return row.state in _UNPROVEN
+    return row.state is State.HELD or (row.state is not State.QUEUED and receipt.gateway_id == row.gateway_id)
+
+
+#: no attempt is known to have been taken
+_UNPROVEN = frozenset({State.QUEUED, State.SENDING, State.UNKNOWN, State.HELD})
+
+
+def decide_receipt(
+    row: StoredMessage,
+    receipt: Receipt,
+    *,
+    policy: Policy,
+    read: Read,
+    now: datetime,
+    ended: Collection[str] = frozenset(),
+    is_last_word: bool = False,
+) -> Change | None:
+    """Say what *receipt* means for *row* in any state; None: nothing new.
+
+    *ended*: gateway ids of the attempts that the gateway is known to have failed with. *is_last_word*: all attempts
+    were asked about and ``choose`` found that this receipt speaks for the message.
+    """
     verdict = read(receipt)
     to = verdict.state or State.SENT
     if to is row.state or not can_move(row.state, to):
         return None
-    if verdict.state is None and row.state not in {State.UNKNOWN, State.SENDING}:
+    if not is_last_word and not _is_news(row, receipt, to, ended):
         return None
     detail: Detail = {
         "status": receipt.status,
@@ -107,3 +143,27 @@ def decide_receipt(row: StoredMessage, receipt: Receipt, *, policy: Policy, read
         report=Report.FAILED, report_status=verdict.enhanced,
         report_diagnostic=f"x-smsc; {verdict.code} ({verdict.text})",
     )  # fmt: skip
+
+
+def choose(
+    row: StoredMessage, answers: Mapping[str, StatusAnswer], *, policy: Policy, read: Read, asked_at: datetime
+) -> StatusAnswer:
+    """Of the *answers* about the attempts of *row*, by gateway id, choose the one that tells most about the message.
+
+    An attempt that was taken and has not failed beats all. Then the newest speaks, if it was found; as long as it may
+    still turn up, its silence does. Only then an older attempt's failure is the message's.
+    """
+    found = [answer for answer in answers.values() if isinstance(answer, Receipt)]
+    states = {receipt.gateway_id: read(receipt).state for receipt in found}
+    for wanted in (State.DELIVERED, None):
+        for receipt in found:
+            if states[receipt.gateway_id] is wanted:
+                return receipt
+    newest = answers.get(row.gateway_id or "", StatusMiss.NO_ANSWER)
+    if isinstance(newest, Receipt):
+        return newest
+    if StatusMiss.NO_ANSWER in answers.values():
+        return StatusMiss.NO_ANSWER
+    if found and quarantine_over(row, policy, asked_at):
+        return found[-1]
+    return StatusMiss.NOT_FOUND

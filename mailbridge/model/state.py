@@ -38,7 +38,20 @@ class State(StrEnum):
 
 S = State
 MOVES: dict[State, frozenset[State]] = {
-    S.QUEUED: frozenset({S.QUEUED, S.SENDING, S.FAILED, S.EXPIRED, S.CANCELLED, S.HELD, S.SUPPRESSED}),
+    # to sent or delivered: a receipt proves that an earlier attempt was taken after all
+    S.QUEUED: frozenset(
+        {
+            S.QUEUED,
+            S.SENDING,
+            S.FAILED,
+            S.EXPIRED,
+            S.CANCELLED,
+            S.HELD,
+            S.SUPPRESSED,
+            S.SENT,
+            S.DELIVERED,
+        }
+    ),
     S.SENDING: frozenset({S.SENT, S.UNKNOWN, S.QUEUED, S.FAILED, S.DELIVERED, S.UNDELIVERED, S.EXPIRED}),
     S.UNKNOWN: frozenset({S.UNKNOWN, S.SENT, S.QUEUED, S.HELD, S.FAILED, S.DELIVERED, S.UNDELIVERED, S.EXPIRED}),
     S.SENT: frozenset({S.SENT, S.DELIVERED, S.UNDELIVERED, S.EXPIRED}),
@@ -46,8 +59,8 @@ MOVES: dict[State, frozenset[State]] = {
     # a late "delivered" overrides a failure the gateway reported too early; a sent report is not taken back
     S.UNDELIVERED: frozenset({S.DELIVERED, S.QUEUED}),
     S.EXPIRED: frozenset({S.DELIVERED, S.QUEUED}),
-    S.FAILED: frozenset({S.QUEUED}),
-    S.CANCELLED: frozenset({S.QUEUED}),
+    S.FAILED: frozenset({S.DELIVERED, S.QUEUED}),
+    S.CANCELLED: frozenset({S.DELIVERED, S.QUEUED}),
     S.HELD: frozenset({S.QUEUED, S.CANCELLED, S.EXPIRED, S.SENT, S.DELIVERED, S.UNDELIVERED}),
     S.SUPPRESSED: frozenset({S.QUEUED}),
 }

@@ -353,6 +353,8 @@ class Store(Protocol):
     ) -> Sequence[Claimed]:
         """Take up to *limit* due queued messages, let *plan* group them, write the intents, and return the requests.
 
+        What has outlived its lifetime is left to ``expired``.
+
         *gateways* are those that take messages now; with none of them nothing is claimed and nothing is written.
         The plan's id source draws from the durable sequence: never repeated, also after restore from a backup.
         """
@@ -375,7 +377,17 @@ class Store(Protocol):
         ...
 
     async def recover(self, *, node: str, now: datetime) -> int:
-        """After a restart: what *node* had in ``sending`` becomes ``unknown``. Returns how many."""
+        """After a restart: what *node* had in ``sending`` becomes ``unknown``. Returns how many.
+
+        A store that allows one daemon alone takes all of it: the machine may have another name now.
+        """
+        ...
+
+    async def clock_set_back(self, *, now: datetime) -> int:
+        """Make due at *now* what was last touched after it: the clock was set back, and nothing may wait till then.
+
+        Quarantines begin again, lifetimes keep their length. Returns how many messages were touched.
+        """
         ...
 
     async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:

@@ -133,7 +133,7 @@ class MemoryStore:
         """Take due queued messages and return the requests to make."""
         if not gateways:
             return ()
-        rows = _due(self._t, frozenset({State.QUEUED}), now)[:limit]
+        rows = [row for row in _due(self._t, frozenset({State.QUEUED}), now) if row.expires_at > now][:limit]
         if not rows:
             return ()
         ids = rules.IdSource(self._t.next_gateway_id, now)
@@ -227,6 +227,16 @@ class MemoryStore:
                 row, state=State.UNKNOWN, unknown_since=now, next_attempt_at=now, updated_at=now
             )
             self._note(row.id, now, "unknown", State.UNKNOWN, {"reason": "restart"})
+        return len(rows)
+
+    async def clock_set_back(self, *, now: datetime) -> int:
+        """Make due at *now* what was last touched after it."""
+        rows = [row for row in self._t.messages.values() if row.state not in FINAL and row.updated_at > now]
+        for row in rows:
+            self._t.messages[row.id] = rules.turn_back(row, now)
+        self._t.hold = {id_: at for id_, at in self._t.hold.items() if self._t.mails[id_].received_at <= now}
+        for mail in self._t.outgoing.values():
+            self._t.outgoing[mail.id] = replace(mail, next_attempt_at=min(mail.next_attempt_at, now))
         return len(rows)
 
     async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:

@@ -256,6 +256,17 @@ def intend(row: StoredMessage, request: Assignment, now: datetime) -> StoredMess
     )
 
 
+def turn_back(row: StoredMessage, now: datetime) -> StoredMessage:
+    """Return *row*, last touched after *now* by a clock that was set back since, as if that had been at *now*."""
+    return replace(
+        row,
+        updated_at=now,
+        next_attempt_at=None if row.next_attempt_at is None else min(row.next_attempt_at, now),
+        unknown_since=None if row.unknown_since is None else now,
+        expires_at=min(row.expires_at, now + (row.expires_at - row.created_at)),
+    )
+
+
 def describe_attempt(row: StoredMessage) -> Detail:
     """Return the history's detail of an attempt whose intent stands in *row*."""
     return {"attempt": row.attempts, "gateway": row.gateway, "gateway_id": row.gateway_id}

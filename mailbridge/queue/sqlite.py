@@ -33,13 +33,14 @@ from mailbridge.queue.contract import (
     StoredMessage,
 )
 from mailbridge.queue.lanes import Lane, WriterLane
-from mailbridge.queue.statements import changes, claims, gateways, mails, prune, questions, reports
+from mailbridge.queue.statements import changes, claims, clock, gateways, mails, prune, questions, reports
 
 
 class SqliteStore:
     """A ``Store`` in one file. *exclusive*: be its only daemon (verbs that work beside it are not)."""
 
     def __init__(self, path: Path, *, exclusive: bool = False) -> None:
+        self._exclusive = exclusive
         self._file = sqlite_file.SqliteFile(path, exclusive=exclusive)
         self._writer = WriterLane(self._file.writing_engine())
         #: what delivery asks
@@ -125,8 +126,13 @@ class SqliteStore:
         return await self._reader.run(partial(questions.attempts_of, message_id=message_id))
 
     async def recover(self, *, node: str, now: datetime) -> int:
-        """Turn what *node* had in ``sending`` into ``unknown``."""
-        count: int = await self._write(partial(claims.recover, node=node, now=now))
+        """Turn what *node* had in ``sending`` into ``unknown``; all of it, where no other daemon can be."""
+        count: int = await self._write(partial(claims.recover, node=None if self._exclusive else node, now=now))
+        return count
+
+    async def clock_set_back(self, *, now: datetime) -> int:
+        """Make due at *now* what was last touched after it."""
+        count: int = await self._write(partial(clock.clock_set_back, now=now))
         return count
 
     async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:

@@ -50,15 +50,22 @@ class Mailer:
         open_relay: Callable[[], Relay],
         jitter: Callable[[], float],
         lifetime_s: float,
+        failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._store = store
         self._clock = clock
         self._open_relay = open_relay
         self._jitter = jitter
         self._lifetime_s = lifetime_s
+        self._failpoint = failpoint
+        #: what became of mails that were tried, until the store knows: they must not be tried again because of its
+        #: trouble (mail id -> next attempt, error)
+        self._untold: dict[int, tuple[datetime | None, str]] = {}
 
     async def step(self) -> int:
         """Try each mail that is due once; return how many."""
+        for id_ in list(self._untold):
+            await self._tell_store(id_)
         due = await self._store.due_outgoing(now=self._clock.now(), limit=_BATCH)
         if not due:
             return 0
@@ -69,6 +76,7 @@ class Mailer:
 
     async def _try(self, relay: Relay, mail: OutgoingMail) -> None:
         fields = {"mail": mail.mail_id or "notice", "to": mail.recipient, "attempt": mail.attempts + 1}
+        self._failpoint("before report")
         try:
             words = await relay.send(mail)
         except RelayRefused as error:
@@ -80,8 +88,15 @@ class Mailer:
             log.warning(event, error=str(error), next_attempt_at=again_at, **fields)
             await self._settle(mail, again_at, str(error))
         else:
+            self._failpoint("after report")
             log.info("report_sent", reply=words, **fields)
             await self._settle(mail, None, "")
 
     async def _settle(self, mail: OutgoingMail, again_at: datetime | None, error: str) -> None:
-        await self._store.settle_outgoing(mail.id, done=again_at is None, next_attempt_at=again_at, error=error)
+        self._untold[mail.id] = (again_at, error)
+        await self._tell_store(mail.id)
+
+    async def _tell_store(self, id_: int) -> None:
+        again_at, error = self._untold[id_]
+        await self._store.settle_outgoing(id_, done=again_at is None, next_attempt_at=again_at, error=error)
+        del self._untold[id_]

@@ -306,7 +306,9 @@ class TestTogether:
             from mailbridge.delivery.questions import Receipts
             from mailbridge.model.outcome import Receipt
 
-            receipts = Receipts(store=house.store, board=house.bridge.board, clock=house.clock)
+            receipts = Receipts(
+                store=house.store, board=house.bridge.board, clock=house.clock, audit=house.bridge._audit
+            )
             for status in (20, 1):
                 receipt = Receipt(
                     gateway="main", gateway_id=row.gateway_id or "", phone=row.message.phone, status=status, err=0

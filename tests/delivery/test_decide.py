@@ -133,7 +133,7 @@ def unknown(**fields):
 
 def answer_at(seconds: float, answer, **fields):
     """Decide about an answer that comes so many seconds after giving up."""
-    return decide_answer(unknown(**fields), answer, policy=POLICY, read=read, now=later(seconds))
+    return decide_answer(unknown(**fields), answer, policy=POLICY, read=read, now=later(seconds), asked_at=later(seconds))
 
 
 def test_found_means_sent():

@@ -228,13 +228,27 @@ class TestQuestions:
     async def test_recovery_makes_a_nodes_open_requests_unknown(self, store):
         await store.put(new_mail("M1"))
         await claim(store)
-        assert await store.recover(node="n2", now=NOW) == 0
         assert await store.recover(node="n1", now=NOW + SECOND) == 1
         row = await one(store, "M1.1")
         assert (row.state, row.next_attempt_at, row.unknown_since) == (S.UNKNOWN, NOW + SECOND, NOW + SECOND)
         entry = (await store.history("M1.1"))[-1]
         assert (entry.event, entry.detail) == ("unknown", {"reason": "restart"})
         assert await store.recover(node="n1", now=NOW) == 0
+
+    async def test_a_claim_leaves_what_has_outlived_its_lifetime(self, store):
+        await store.put(new_mail("M1", new_message("M1.1", expires_at=NOW + SECOND)))
+        assert not await claim(store, now=NOW + SECOND)
+        assert len(await claim(store, now=NOW)) == 1
+
+    async def test_a_clock_set_back_makes_due_what_waited_for_the_future(self, store):
+        await store.put(new_mail("M1"))
+        await store.put(new_mail("M2", received_at=NOW - DAY))
+        back = NOW - 9 * DAY
+        assert await store.clock_set_back(now=NOW) == 0
+        assert await store.clock_set_back(now=back) == 2
+        row = await one(store, "M1.1")
+        assert (row.next_attempt_at, row.expires_at, row.updated_at) == (back, back + DAY, back)
+        assert await store.next_due_at(MAIN) == back
 
     async def test_expiry_finds_what_waits_and_leaves_the_rest(self, store):
         states = {"M1": S.QUEUED, "M2": S.HELD, "M3": S.SUPPRESSED}

@@ -9,6 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mailbridge.config.smarthost import parse_smarthost
+from mailbridge.errors import StoreFull
 from mailbridge.loops import Loop
 from mailbridge.model.message import Alphabet, Message
 from mailbridge.model.phone import Phone
@@ -256,3 +257,31 @@ class TestDecideRetry:
         for jitter in (0.0, 1.0):
             again_at = decide_retry(mail, now=clock.now(), lifetime_s=LIFETIME_S, jitter=jitter)
             assert again_at == clock.now() + timedelta(seconds=wait_s * (1 + jitter / 4))
+
+
+class SickStore(MemoryStore):
+    """A store that cannot write down what became of a mail, for a while."""
+
+    sick = True
+
+    async def settle_outgoing(self, id_, **told):
+        """Fail while sick."""
+        if self.sick:
+            raise StoreFull
+        await super().settle_outgoing(id_, **told)
+
+
+async def test_a_full_disk_does_not_send_a_report_again_and_again():
+    """Handed over, but not written down: the next turn writes it down and hands nothing over."""
+    store, clock = SickStore(), FakeClock()
+    await put_failed(store, clock)
+    await reporter(store, clock).step()
+    async with running_smarthost() as smarthost:
+        one = mailer(store, clock, smarthost.port)
+        for _ in range(3):
+            with pytest.raises(StoreFull):
+                await one.step()
+        store.sick = False
+        await one.step()
+        assert len(smarthost.mails) == 1
+    assert await waiting(store, clock) == []

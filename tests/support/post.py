@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 from mailbridge.app import read_receipt
+from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.dispatcher import Dispatcher
 from mailbridge.delivery.questions import Questions, Receipts
@@ -33,8 +34,11 @@ class Post:
         self.board = Board([carrier], store=self.store, clock=self.clock, announce=lambda _before, _after: None)
         self._random = random
         self.dispatcher = self._build_dispatcher()
-        self.questions = Questions(store=self.store, board=self.board, clock=self.clock, wake=lambda: None)
-        self.receipts = Receipts(store=self.store, board=self.board, clock=self.clock)
+        self.audit = Audit(store=self.store, board=self.board)
+        self.questions = Questions(
+            store=self.store, board=self.board, clock=self.clock, wake=lambda: None, audit=self.audit
+        )
+        self.receipts = Receipts(store=self.store, board=self.board, clock=self.clock, audit=self.audit)
 
     def _build_dispatcher(self) -> Dispatcher:
         return Dispatcher(

@@ -18,7 +18,11 @@ from mailbridge.queue.tables import attempts, history, messages, sequences
 
 _due = (
     select(messages)
-    .where(messages.c.state == State.QUEUED.value, messages.c.next_attempt_at <= bindparam("now"))
+    .where(
+        messages.c.state == State.QUEUED.value,
+        messages.c.next_attempt_at <= bindparam("now"),
+        messages.c.expires_at > bindparam("now"),
+    )
     .order_by(messages.c.next_attempt_at, messages.c.id)
     .limit(bindparam("count"))
     .with_for_update(skip_locked=True)
@@ -26,11 +30,8 @@ _due = (
 _taken = select(attempts.c.gateway_id, attempts.c.phone).where(
     attempts.c.gateway == bindparam("gateway"), attempts.c.gateway_id.in_(bindparam("ids", expanding=True))
 )
-_sending_of = (
-    select(messages.c.id)
-    .where(messages.c.state == State.SENDING.value, messages.c.claimed_by == bindparam("node"))
-    .with_for_update()
-)
+_sending = select(messages.c.id).where(messages.c.state == State.SENDING.value).with_for_update()
+_sending_of = _sending.where(messages.c.claimed_by == bindparam("node"))
 _write_row = Bulk(update(messages).where(messages.c.id == bindparam("row_id")))
 _add_attempts = Bulk(insert(attempts))
 _add_history = Bulk(insert(history))
@@ -131,9 +132,10 @@ def _claimed_values(row: StoredMessage, node: str, now_us: int) -> Values:
     }
 
 
-def recover(conn: Connection, *, node: str, now: datetime) -> int:
-    """Turn what *node* had in ``sending`` into ``unknown``, due for its question now."""
-    ids = conn.execute(_sending_of, {"node": node}).scalars().all()
+def recover(conn: Connection, *, node: str | None, now: datetime) -> int:
+    """Turn what *node*, or anybody where it is None, had in ``sending`` into ``unknown``, due for its question now."""
+    found = conn.execute(_sending) if node is None else conn.execute(_sending_of, {"node": node})
+    ids = found.scalars().all()
     if not ids:
         return 0
     now_us, unknown = to_us(now), State.UNKNOWN.value

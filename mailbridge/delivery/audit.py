@@ -1,0 +1,63 @@
+"""What became of a message's older attempts: a double is never hidden, and an end that is known is no news.
+
+When a message with several attempts ends, the gateway is asked once about the others. It must change nothing.
+"""
+
+from __future__ import annotations
+
+import structlog
+
+from mailbridge.delivery.board import Board
+from mailbridge.gateway.contract import StatusQuery
+from mailbridge.model.outcome import Receipt
+from mailbridge.model.state import FINAL, State
+from mailbridge.queue.contract import Change, Store, StoredMessage
+
+log = structlog.get_logger()
+
+_FAILED_THERE = frozenset({State.UNDELIVERED, State.EXPIRED})
+
+
+async def ended_attempts(store: Store, message_id: str) -> frozenset[str]:
+    """Return the gateway ids of the attempts that the gateway has said it failed with."""
+    return frozenset(
+        str(entry.detail["gateway_id"])
+        for entry in await store.history(message_id)
+        if entry.state in _FAILED_THERE and "gateway_id" in entry.detail
+    )
+
+
+class Audit:
+    """Asks about the older attempts of what has ended, and reports doubles."""
+
+    def __init__(self, *, store: Store, board: Board) -> None:
+        self._store = store
+        self._board = board
+        #: message id, gateway id of the attempt that made its end
+        self._noted: list[tuple[str, str]] = []
+
+    def note(self, row: StoredMessage, change: Change) -> None:
+        """Remember that *change* has ended *row*, where there is something to ask about."""
+        # a first attempt has no older ones: nearly all need no look at the store
+        if change.to in FINAL and change.gateway_id and row.attempts > 1:
+            self._noted.append((row.id, change.gateway_id))
+
+    async def step(self) -> None:
+        """Ask about what was noted. Raises StoreError."""
+        while self._noted:
+            await self._ask(*self._noted[0])
+            self._noted.pop(0)
+
+    async def _ask(self, message_id: str, ended_with: str) -> None:
+        rows = await self._store.get_messages(message_id)
+        for attempt in await self._store.attempts_of(message_id):
+            carrier = self._board.carriers.get(attempt.gateway)
+            if attempt.gateway_id == ended_with or carrier is None or not rows:
+                continue
+            phone = rows[0].message.phone
+            (answer,) = await carrier.gateway.status([StatusQuery(phone, attempt.gateway_id)])
+            if isinstance(answer, Receipt) and carrier.read(answer).state not in _FAILED_THERE:
+                log.error(
+                    "double", id=message_id, phone=phone, gateway=attempt.gateway,
+                    gateway_ids=[attempt.gateway_id, ended_with],
+                )  # fmt: skip
