@@ -26,7 +26,12 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "clock": (set(), "time is handed in from the top"),
     "log": ({"model.phone"}, "masks phones, in one place"),
     "failpoints": (set(), "knows only names"),
+    "lean": (set(), "what the daemon's start does for its memory, before anything else is imported"),
     "loops": ({"clock", "errors"}, "the shape of a duty, not what it does"),
+    "meter": (
+        {"clock", "gateway.contract", "model", "queue.contract"},
+        "counts at the two ports and alters nothing that passes",
+    ),
     "model": (set(), "values know nothing but values"),
     "config": ({"errors"}, "reads files into one typed model, and is imported by all that are configured"),
     "smtp": ({"clock", "config.model", "errors", "model"}, "the door delivers nothing: its way on is smtp.contract"),
@@ -49,7 +54,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "admin": ({"clock", "errors", "model", "queue.contract"}, "works on a store, never on a running process"),
     "web": (
         {
-            "delivery.board", "delivery.dispatcher", "delivery.questions", "errors", "gateway.smsc.callback", "model",
+            "clock", "delivery.board", "delivery.dispatcher", "delivery.questions", "errors", "gateway.smsc.callback", "model",
             "queue.contract",
         },
         "shows the parts and takes callbacks; holds no logic",
@@ -57,15 +62,15 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "simulator": ({"clock", "errors"}, "the other side of the wire: a mistake shared with the bridge would be unseen"),
     "app": (
         {
-            "clock", "config", "delivery", "gateway", "intake", "loops", "model", "operator", "queue.contract",
-            "reception", "report", "smtp", "web",
+            "clock", "config", "delivery", "errors", "gateway", "intake", "loops", "meter", "model", "operator",
+            "queue.contract", "reception", "report", "smtp", "web",
         },
         "the only file that knows all parts",
     ),
     "cli": (
         {
             ".", "admin", "app", "clock", "config", "errors", "failpoints", "gateway.contract", "intake.compose",
-            "intake.parse", "log", "model", "queue.connect", "queue.contract", "simulator",
+            "intake.parse", "lean", "log", "model", "queue.connect", "queue.contract", "simulator",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),
@@ -83,11 +88,11 @@ LIBRARIES: dict[str, set[str]] = {
     "click": {"cli"},
     "jinja2": {"config", "intake", "simulator"},
     "phonenumbers": {"intake"},
-    "prometheus_client": {"web"},
+    "prometheus_client": {"meter", "web"},
     "pydantic": {"cli", "config", "web"},
     "rich": {"cli"},
     "sqlalchemy": {"queue"},
-    "structlog": {"app", "cli", "delivery", "log", "loops", "operator", "reception", "report", "smtp", "web"},
+    "structlog": {"app", "cli", "delivery", "lean", "log", "loops", "operator", "reception", "report", "smtp", "web"},
     "uvloop": {"cli"},
     "yaml": {"cli", "config"},
 }
