@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import sys
 from pathlib import Path
 
 import pytest
 
 from tests.support.bridge import Bridge
 from tests.support.documents import ROOT, blocks
-from tests.support.nagios import commands_of_debian, running_nagios
+from tests.support.nagios import commands_of_debian, running_nagios, s_nail
 from tests.support.programs import need
 
 PAGE = ROOT / "docs/howto/nagios.md"
@@ -20,7 +21,7 @@ PHONE = "+79991234567"
 async def test_a_service_alarm_and_its_recovery(bridge: Bridge, tmp_path: Path) -> None:
     """A failing check becomes an SMS that names state, host and service; so does its recovery."""
     folder = tmp_path / "nagios"
-    async with running_nagios(folder, commands_of_debian(bridge.port, f"{PHONE}@sms.local")) as nagios:
+    async with running_nagios(folder, commands_of_debian(s_nail(bridge.port), f"{PHONE}@sms.local")) as nagios:
         nagios.set_service(2, "HTTP CRITICAL: нет ответа за 10 с")
         (problem,) = await bridge.messages()
         assert problem["phone"] == PHONE
@@ -36,7 +37,7 @@ async def test_a_service_alarm_and_its_recovery(bridge: Bridge, tmp_path: Path) 
 async def test_a_host_alarm(bridge: Bridge, tmp_path: Path) -> None:
     """A host reported down through the command file becomes an SMS."""
     folder = tmp_path / "nagios"
-    async with running_nagios(folder, commands_of_debian(bridge.port, f"{PHONE}@sms.local")) as nagios:
+    async with running_nagios(folder, commands_of_debian(s_nail(bridge.port), f"{PHONE}@sms.local")) as nagios:
         nagios.command("PROCESS_HOST_CHECK_RESULT;web1;1;PING CRITICAL - Packet loss = 100%")
         (problem,) = await bridge.messages()
         for word in ("PROBLEM", "web1", "DOWN"):
@@ -61,3 +62,21 @@ async def test_the_definitions_of_the_page(bridge: Bridge, tmp_path: Path) -> No
         nagios.command("PROCESS_HOST_CHECK_RESULT;web1;1;PING CRITICAL - Packet loss = 100%")
         down = (await bridge.messages(3))[2]
         assert down["text"] == "PROBLEM web1 DOWN: PING CRITICAL - Packet loss = 100%", nagios.what_it_said()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize(("recipient", "parts"), [("79991234567", 2), ("79991234567+parts=1", 1)])
+async def test_debians_mailer_through_our_sendmail(bridge: Bridge, tmp_path: Path, recipient: str, parts: int) -> None:
+    """The distribution's commands, mailer told by the page's one line to use our sendmail, give an SMS as long as said."""
+    mailer = need("bsd-mailx")
+    [line] = [block.text for block in blocks(PAGE) if block.text.startswith("set sendmail=")]
+    rc = tmp_path / "mailrc"
+    rc.write_text(line.replace("/usr/local/bin/", f"{Path(sys.executable).parent}/"))
+    mail = f"MAILBRIDGE_SMTP=127.0.0.1:{bridge.port} MAILRC={rc} {mailer}"
+    definitions = commands_of_debian(mail, f"{recipient}@sms.local")
+    async with running_nagios(tmp_path / "nagios", definitions) as nagios:
+        nagios.set_service(2, "HTTP CRITICAL: no answer")
+        (problem,) = await bridge.messages()
+        assert (problem["phone"], problem["parts"]) == (PHONE, parts), nagios.what_it_said()
+        assert problem["text"].startswith("** PROBLEM Service Alert: web1/HTTP is CRITICAL **")
+        assert problem["text"].endswith("HTTP CRITICAL: no answer" if parts == 2 else "...")

@@ -168,12 +168,16 @@ class Nagios:
         return "\n".join(file.read_text("utf-8", "replace") for file in files if file.exists())
 
 
-def commands_of_debian(smtp_port: int, recipient: str) -> str:
-    """Return the distribution's notification commands, with a mailer for *smtp_port*, and a contact that uses them."""
-    mail = (
+def s_nail(smtp_port: int) -> str:
+    """Return a command in place of ``mail`` that sends to the mail server on *smtp_port*."""
+    return (
         f"MAILRC=/dev/null LC_ALL=C.UTF-8 {need('s-nail')} -n -S v15-compat -S mta=smtp://127.0.0.1:{smtp_port} "
         "-S smtp-auth=none -S sendwait -S from=nagios@example.org -S hostname=monitor.example.org"
     )
+
+
+def commands_of_debian(mail: str, recipient: str) -> str:
+    """Return the distribution's notification commands, with *mail* for their mailer, and a contact that uses them."""
     return _DEBIAN.format(mail=mail, recipient=recipient)
 
 
