@@ -62,6 +62,17 @@ async def test_a_gateway_that_reads_no_lists_can_still_be_asked_about_one_messag
         assert (asked["phone"], asked["id"]) == ("+79991234567", sent["id"])
 
 
+async def test_a_gateway_that_reads_no_lists_is_asked_one_by_one(tmp_path):
+    """An answer for one message to a question about several is nobody's; each is asked about alone."""
+    async with plain_smsc() as gateway, running_bridge(tmp_path, url=gateway.url) as bridge:
+        gateway.answers["status"] = lambda form: {"status": -3 if "," in form["phone"] else 1}
+        to = [f"7999123456{n}@sms.local" for n in range(3)]
+        await asyncio.to_thread(send_mail, bridge, *to)
+        await until(lambda: len(bridge.events_called("delivered")) == 3, saying=bridge.what_it_said)
+
+        assert [form["phone"] for form in gateway.forms("status")[1:4]] == [f"+7999123456{n}" for n in range(3)]
+
+
 REQUESTS = [
     ("", {"X-SMS-Sender": "BOB"}, {"sender": "BOB"}),
     ("+sender=NAG+translit=2+flash", {"X-SMS-Sender": "BOB"}, {"sender": "BOB", "translit": "2", "flash": "1"}),
