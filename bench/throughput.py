@@ -3,7 +3,7 @@
     python bench/throughput.py [--full] [--write] [--rounds N] [--mails N] [--client auto|smtp-source|python]
 
 The bridge answers 250 with the mail on disk (``reply: queued``, fsync on) while it sends to a gateway that takes 50 ms.
-Both servers run from the start; each round loads one, then the other, and the ratio is that of the medians.
+Both servers run from the start; each round loads one, then the other, and the ratio is the median of the rounds'.
 Between rounds the bridge finishes its sending, so that no backlog weighs on the other's turn.
 """
 
@@ -87,9 +87,10 @@ def table(name: str, floor: Sequence[Turn], bridge: Sequence[Turn]) -> str:
     cpu_theirs = middle([t.cpu_s / t.mails * 1e6 for t in floor])
     end_to_end = middle([t.mails / t.sent_after_s for t in bridge])
     requests = middle([t.requests / t.mails for t in bridge])
-    spread = " ".join(f"{a.rate / b.rate:.2f}" for a, b in zip(bridge, floor, strict=True))
+    ratios = [a.rate / b.rate for a, b in zip(bridge, floor, strict=True)]
+    spread = " ".join(f"{ratio:.2f}" for ratio in ratios)
     cells = (
-        name, f"{theirs:.0f}", f"{ours:.0f}", f"**{ours / theirs:.2f}**", spread, f"{end_to_end:.0f}",
+        name, f"{theirs:.0f}", f"{ours:.0f}", f"**{middle(ratios):.2f}**", spread, f"{end_to_end:.0f}",
         f"{requests:.3f}", f"{cpu_theirs:.0f}", f"{cpu_ours:.0f}",
     )  # fmt: skip
     return _row(cells)
