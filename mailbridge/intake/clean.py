@@ -6,6 +6,7 @@ Used by every reader of the intake; pure.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 #: CSI and OSC sequences of ECMA-48 (colours, titles), seven-bit and eight-bit
 _ANSI = re.compile("(?:\x1b\\[|\x9b)[0-?]*[ -/]*[@-~]?|\x1b\\][^\x07\x1b]*(?:\x07|\x1b\\\\)?|\x1b[@-Z\\\\-_]?")
@@ -20,12 +21,19 @@ _UNSEEN = re.compile(
 )
 #: spaces of all widths, and the blank braille cell
 _SPACES = re.compile("[ \t\xa0\u1680\u2000-\u200a\u202f\u205f\u2800\u3000]+")
+#: a letter and its mark apart, as some file systems write them: two characters of an SMS for one
+_DECOMPOSED = re.compile("[A-Za-z\u0400-\u04ff][\u0300-\u030c]")
 
 
 def clean_text(text: str) -> str:
     """Return *text* with ``\\n`` as its only control character; spaces of any width are one plain space."""
-    if text.isprintable():
-        return _SPACES.sub(" ", text) if "  " in text or not text.isascii() else text
+    if text.isascii():
+        if text.isprintable():
+            return _SPACES.sub(" ", text) if "  " in text else text
+    else:
+        text = _DECOMPOSED.sub(lambda pair: unicodedata.normalize("NFC", pair[0]), text)
+        if text.isprintable():
+            return _SPACES.sub(" ", text)
     if text.isascii():
         # a plain body: nothing in it but line ends, or tabs, which count as spaces
         plain = text.replace("\r\n", "\n")

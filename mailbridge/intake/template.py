@@ -110,7 +110,9 @@ class Template:
                 out.pop()
                 joint = None
             if joint is not None:
-                out.append(joint)
+                # a subject that ends in the separator's own sign has said it
+                sign = joint.strip()
+                out.append(joint[len(joint.rstrip()) :] if sign and last.endswith(sign) else joint)
             out.append(value)
             joint, last, last_name = None, value, name
         return "".join(out).strip()[:MAX_OUTPUT_CHARS]

@@ -26,6 +26,8 @@ def fill(source, **values):
         ("", "", ""),
         ("Disk", "line 1\n\n  line  2  \n", "Disk: line 1\nline 2"),
         ("{{ 7*7 }}", "{% for x in y %}", "{{ 7*7 }}: {% for x in y %}"),
+        ("Disk:", "is full", "Disk: is full"),
+        ("Disk;", "is full", "Disk;: is full"),
         # said twice
         ("Disk full", "Disk full", "Disk full"),
         ("Disk", "disk\non db1", "disk\non db1"),

@@ -119,6 +119,11 @@ def test_flowed_text(flowed, delete_space, text):
     assert unflow(flowed, delete_space=delete_space) == text
 
 
+def test_a_letter_and_its_mark_are_one():
+    """A text with letters taken apart costs no more than the same text composed."""
+    assert clean_text("и\u0306 Е\u0308 e\u0301 q\u0301") == "й Ё é q\u0301"
+
+
 def test_a_line_below_a_heading_goes():
     """A heading may be underlined with signs as many as it has letters."""
     assert tidy_body("Logs\n====\nx\n---\ny") == "Logs\nx\n---\ny"
