@@ -37,6 +37,8 @@ def why_unreportable(sender: str, mail: Mail, *, bounce_from: str = "") -> str |
         return "the sender's address cannot be written to"
     if sender.lower() == bounce_from.lower() or sender.lower().partition("@")[0] in _DAEMONS:
         return "the sender is a mail daemon"
+    if bounce_from and bounce_from.lower() in mail.to.lower():
+        return "the mail is addressed to where our reports come from"
     return _why_automatic(mail)
 
 

@@ -10,14 +10,14 @@ from mailbridge.report.policy import is_reportable, why_unreportable
 OWN = "mailer-daemon@sms.example.org"
 
 
-def mail(*headers: tuple[str, str], auto_submitted: str = "") -> Mail:
+def mail(*headers: tuple[str, str], auto_submitted: str = "", to: str = "") -> Mail:
     """Return a mail with these header fields."""
     return Mail(
         subject="s",
         body="b",
         from_address="a@example.org",
         from_name="",
-        to="",
+        to=to,
         message_id="",
         headers=headers,
         auto_submitted=auto_submitted,
@@ -62,6 +62,9 @@ def test_ordinary_and_machine_made_mail_gets_its_report(content):
         ("a@b.c", mail(("List-Id", "<x.example.org>"))),
         ("a@b.c", mail(("Content-Type", "Multipart/Report; report-type=delivery-status"))),
         ("a@b.c", mail(("Return-Path", " <> "))),
+        ("a@b.c", mail(("In-Reply-To", "<K7Q2M9ZC4T.0123456789abcdef@sms.example.org>"))),
+        ("a@b.c", mail(("References", "<x@y> <notice.0123456789abcdef@sms.example.org>"))),
+        ("a@b.c", mail(to=f"Gateway <{OWN.upper()}>")),
     ],
 )
 def test_answers_crowds_and_daemons_get_none(sender, content):
