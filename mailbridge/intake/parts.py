@@ -118,14 +118,16 @@ class _Reader:
         return joined
 
     def _with_page(self, texts: list[str], pages: list[tuple[int, Part]]) -> list[str]:
-        """Add the first page that says something, where no text is before it: what follows it is a footer."""
-        for before, child in pages:
+        """Put the pages first where no text stands before them: what follows a page is a footer."""
+        for number, (before, child) in enumerate(pages):
             if texts and before and not all(is_stopgap(text) for text in texts[:before]):
                 break
             page = self.text_of(child)
             if page.strip():
                 said = " ".join(page.split())
-                return [page, *(text for text in texts[before:] if " ".join(text.split()) not in said)]
+                # a page cut in two by a picture
+                more = [self.text_of(other) for _, other in pages[number + 1 :]]
+                return [page, *(text for text in [*more, *texts[before:]] if " ".join(text.split()) not in said)]
         return texts
 
     def _best(self, children: list[Part]) -> str:

@@ -64,6 +64,7 @@ def test_a_footer_does_not_hide_the_page():
     assert read("mixed", page, part("text/plain", "--\nStaff list")).body == "Alarm 1"
     assert read("mixed", page, part("text/plain", "Alarm 1")).body == "Alarm 1"
     assert read("mixed", part("text/plain", "Plain"), page).body == "Plain"
+    assert read("mixed", page, part("image/png", "x"), part("text/html", "<p>more</p>")).body == "Alarm 1\n\nmore"
 
 
 @pytest.mark.parametrize("kind", ["text/csv", "text/vcard", "text/xml", "text/plain; name=log.txt"])
