@@ -218,6 +218,11 @@ class Queue(Section):
     keep_history: Duration = Field(
         default=90 * _DAY, ge=1, le=3650 * _DAY, description="How long finished mails stay in the history."
     )
+    max_history: int = Field(
+        default=0,
+        ge=0,
+        description="Most mails kept: the oldest finished ones go, however young. 0: `keep_history` alone counts.",
+    )
     delay_warning: Duration = Field(
         default=4 * 3600.0, ge=0, le=30 * _DAY, description="When a sender is told that an SMS still waits. 0: never."
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -97,9 +97,17 @@ class Keeper:
         """Delete old history in small steps: one every ten minutes, the next at once while there is more."""
         if self._clock.monotonic() - self._pruned_at < _PRUNE_EVERY_S:
             return 0
-        before = self._clock.now() - timedelta(seconds=self._settings.keep_history)
+        before = await self._end_of_history()
         sent_before = min(before, self._clock.now() - timedelta(seconds=GIVE_UP_SENT_S))
         pruned = await self._store.prune(before=before, sent_before=sent_before, limit=_PRUNE_AT_ONCE)
         if pruned < _PRUNE_AT_ONCE:
             self._pruned_at = self._clock.monotonic()
         return pruned
+
+    async def _end_of_history(self) -> datetime:
+        """Return the moment before which finished mails go: by their age, or because there are too many."""
+        by_age = self._clock.now() - timedelta(seconds=self._settings.keep_history)
+        if not self._settings.max_history:
+            return by_age
+        by_number = await self._store.nth_newest_at(self._settings.max_history)
+        return by_age if by_number is None else max(by_age, by_number)

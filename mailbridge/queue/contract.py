@@ -470,6 +470,10 @@ class Store(Protocol):
         ...
 
     # -- housekeeping
+    async def nth_newest_at(self, n: int) -> datetime | None:
+        """Return when the *n*-th newest mail (from 1) came in; None when there are fewer."""
+        ...
+
     async def prune(self, *, before: datetime, sent_before: datetime, limit: int) -> int:
         """Delete mails received before *before* of which nothing more is expected, at most *limit*; return how many.
 

@@ -366,6 +366,10 @@ class MemoryStore:
             )
 
     # -- housekeeping
+    async def nth_newest_at(self, n: int) -> datetime | None:
+        """Return when the *n*-th newest mail came in."""
+        return next(iter(sorted((mail.received_at for mail in self._t.mails.values()), reverse=True)[n - 1 : n]), None)
+
     async def prune(self, *, before: datetime, sent_before: datetime, limit: int) -> int:
         """Delete old mails of which nothing more is expected."""
         t = self._t

@@ -211,6 +211,10 @@ class SqliteStore:
         )
 
     # -- housekeeping
+    async def nth_newest_at(self, n: int) -> datetime | None:
+        """Return when the *n*-th newest mail came in."""
+        return await self._browser.run(partial(prune.nth_newest_at, n=n))
+
     async def prune(self, *, before: datetime, sent_before: datetime, limit: int) -> int:
         """Delete old mails of which nothing more is expected."""
         count: int = await self._write(partial(prune.prune, before=before, sent_before=sent_before, limit=limit))

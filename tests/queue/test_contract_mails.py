@@ -212,6 +212,12 @@ class TestPrune:
         assert await store.prune(before=NOW + DAY, sent_before=NOW, limit=10) == 0
         assert await store.prune(before=NOW + DAY, sent_before=NOW + SECOND, limit=10) == 1
 
+    async def test_the_nth_newest_mail_tells_where_a_history_of_n_begins(self, store):
+        """None while there are fewer."""
+        for n in range(3):
+            await store.put(new_mail(f"M{n}", received_at=NOW + n * SECOND))
+        assert [await store.nth_newest_at(n) for n in (1, 3, 4)] == [NOW + 2 * SECOND, NOW, None]
+
 
 class TestSums:
     async def test_prices_are_summed_by_gateway_and_currency(self, store):

@@ -33,6 +33,7 @@ STATEMENTS = {
     "mail's messages": (select(messages).where(messages.c.mail_id == "x").order_by(messages.c.number), "messages_mail"),
     "due_reports": (reports.due_mails, "report_items_waiting"),
     "prune": (prune.old_mails, "mails_received"),
+    "nth_newest_at": (prune.nth_newest, "mails_received"),
     "oldest_waiting_at": (questions.oldest_waiting, "messages_expiry"),
 }
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, bindparam, delete, exists, select
 
 from mailbridge.model.state import FINAL, State
-from mailbridge.queue.rows import to_us
+from mailbridge.queue.rows import from_us_or_none, to_us
 from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import UNREPORTED, attempts, dedupe, history, mails, messages, report_items
 
@@ -29,6 +29,14 @@ _steps = (
     delete(messages).where(messages.c.mail_id.in_(bindparam("ids", expanding=True))),
     delete(mails).where(mails.c.id.in_(bindparam("ids", expanding=True))),
 )
+
+
+nth_newest = select(mails.c.received_at).order_by(mails.c.received_at.desc()).offset(bindparam("skip")).limit(1)
+
+
+def nth_newest_at(conn: Connection, *, n: int) -> datetime | None:
+    """Return when the *n*-th newest mail (from 1) came in."""
+    return from_us_or_none(conn.execute(nth_newest, {"skip": n - 1}).scalar_one_or_none())
 
 
 def prune(conn: Connection, *, before: datetime, sent_before: datetime, limit: int) -> int:
