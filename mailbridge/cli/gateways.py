@@ -82,8 +82,10 @@ def _add_command(name: str, words: str) -> None:
             state = await command_gateway(store, gateway, name, clock=SystemClock())
         if as_json:
             print_json(gateway_json(state))
+        elif state.suspended:
+            click.echo(f"{gateway}: suspended{', probed now' * (name == 'probe' and not state.by_hand)}")
         else:
-            click.echo(f"{gateway}: {'suspended' if state.suspended else 'up'}{', probed now' * (name == 'probe')}")
+            click.echo(f"{gateway}: up{', nothing to probe' * (name == 'probe')}")
 
 
 _add_command("probe", "Ask a suspended gateway now whether it is well.")

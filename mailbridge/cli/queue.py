@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TextIO
@@ -162,8 +162,20 @@ def _print_message(shape: dict[str, Any]) -> None:
         if value not in (None, ""):
             click.echo(f"  {name.replace('_', ' '):<16}{plain(str(value))}")
     for entry in shape["history"]:
-        detail = ", ".join(f"{key} {value}" for key, value in entry["detail"].items() if value not in (None, [], ""))
+        detail = ", ".join(_in_words(entry["detail"]))
         click.echo(f"  {entry['at']}  {entry['event']:<12}{entry['state']:<12}{plain(detail)}")
+
+
+def _in_words(detail: Mapping[str, Any]) -> Iterator[str]:
+    """Say a history entry's detail for people; what is empty says nothing, what is nested stands in brackets."""
+    for key, value in detail.items():
+        if isinstance(value, Mapping):
+            yield f"{key} ({', '.join(_in_words(value))})"
+        elif isinstance(value, list):
+            if value:
+                yield f"{key} {'; '.join(map(str, value))}"
+        elif value not in {None, ""}:
+            yield f"{key.replace('_', ' ')} {value}"
 
 
 def _add_action(action: Action, words: str) -> None:
