@@ -221,6 +221,7 @@ class Queue(Section):
     max_history: int = Field(
         default=0,
         ge=0,
+        le=100_000_000,
         description="Most mails kept: the oldest finished ones go, however young. 0: `keep_history` alone counts.",
     )
     delay_warning: Duration = Field(
