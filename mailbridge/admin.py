@@ -88,6 +88,7 @@ def gateway_json(state: GatewayState) -> dict[str, Json]:
         "name": state.name,
         "state": "suspended" if state.suspended else "up",
         "by_hand": state.by_hand,
+        "on_trial": state.on_trial,
         "code": state.code,
         "reason": state.reason,
         "since": time_json(state.since),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import structlog
@@ -44,7 +45,7 @@ class Carrier:
         return self.gateway.name
 
 
-#: called with the state before and after, when a gateway is suspended or resumed
+#: called with the state before and after, when a trouble begins (suspended) or is over (not on trial any more)
 Announce = Callable[[GatewayState, GatewayState], None]
 
 
@@ -58,6 +59,10 @@ class Board:
         self._announce = announce
         self._states = {name: GatewayState(name=name) for name in self.carriers}
         self._troubles: dict[str, Trouble] = {}
+        #: odd answers to probes, in a row
+        self._odd: dict[str, int] = {}
+        #: code and end of each gateway's last trouble
+        self._ended: dict[str, tuple[str, datetime]] = {}
 
     @property
     def states(self) -> Mapping[str, GatewayState]:
@@ -74,6 +79,17 @@ class Board:
     def open_carriers(self) -> list[Carrier]:
         """Return the gateways that take messages now, best first."""
         return [carrier for name, carrier in self.carriers.items() if not self._states[name].suspended]
+
+    def room(self, carrier: Carrier) -> int:
+        """Return how many more requests may start at *carrier* now: one in all while it is on trial."""
+        state = self._states.get(carrier.name)
+        if state is not None and breaker.is_unproved(state):
+            return min(carrier.pace.free, max(0, 1 - carrier.pace.in_flight))
+        return carrier.pace.free
+
+    def trouble_code(self, name: str) -> str:
+        """Return the code of the trouble that *name* is suspended or on trial for; empty where it is well."""
+        return self._states[name].code if name in self._states else ""
 
     def trouble(self) -> SmsError | None:
         """Return why no gateway takes messages, in the words of the first; None where one does."""
@@ -120,7 +136,37 @@ class Board:
         trouble = self._troubles.get(name) or breaker.trouble_left(state)
         if isinstance(answer, Suspended):
             self._troubles[name] = breaker.trouble_of(answer)
-        await self._set(breaker.after_probe(state, answer, trouble=trouble, now=self._clock.now()))
+        self._odd[name] = self._odd.get(name, 0) + 1 if breaker.is_odd(answer) else 0
+        now = self._clock.now()
+        after = breaker.after_probe(state, answer, trouble=trouble, odd_answers=self._odd[name], now=now)
+        if not after.suspended:
+            self._odd[name] = 0
+            if not await self._is_awaited(name, now):
+                after = GatewayState(name=name)
+        await self._set(after)
+
+    async def _is_awaited(self, name: str, now: datetime) -> bool:
+        """Tell whether a message will put *name* to the proof soon."""
+        try:
+            due_at = await self._store.next_due_at(frozenset({name}))
+        except StoreError:
+            return True
+        return due_at is not None and due_at <= now + timedelta(seconds=breaker.TRIAL_S)
+
+    async def accepted(self, name: str) -> None:
+        """Take in that *name* accepted a message: what is on trial has passed."""
+        state = self._states.get(name)
+        if state is not None and breaker.is_unproved(state):
+            code, ended_at = self._ended.get(name, ("", None))
+            known_at = ended_at if code == state.code else None
+            await self._set(breaker.after_success(state, ended_at=known_at, now=self._clock.now()))
+
+    async def end_trials(self) -> None:
+        """End the trials in which nothing happened."""
+        for state in tuple(self._states.values()):
+            after = breaker.after_calm(state, now=self._clock.now())
+            if after is not state:
+                await self._set(after)
 
     async def transport(self, name: str, error: SmsError | None) -> None:
         """Count a request that got no usable answer (*error*), or one that got one (None)."""
@@ -148,7 +194,14 @@ class Board:
     def _note(self, state: GatewayState) -> None:
         before = self._states[state.name]
         self._states[state.name] = state
-        if before.suspended != state.suspended:
+        if before.suspended and state.on_trial:
+            log.info("gateway on trial", gateway=state.name, code=state.code)
+        if before.code and not state.code:
+            self._ended[state.name] = (before.code, self._clock.now())
+        # a relapse is no news, nor is a trial: whoever is to know heard of it when it began, and will when it is over
+        begins = state.suspended and not before.suspended and state.code != before.code
+        ends = before.code != "" and state.code == ""
+        if begins or ends:
             self._announce(before, state)
-            if not state.suspended:
-                self._begin_again(state.name, before)
+        if before.suspended and not state.suspended:
+            self._begin_again(state.name, before)

@@ -28,6 +28,7 @@ from mailbridge.queue.contract import Change, Detail, Report, StoredMessage
 _SENDING = frozenset({State.SENDING})
 #: after a quarantine's end the gateway gets this long to say what it knows
 _LAST_ANSWER_S = 60.0
+_BEHIND_OTHERS_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,10 +83,12 @@ def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now:
                 report_diagnostic=diagnostic_of(outcome.error),
             )  # fmt: skip
         case Suspended():
+            # behind the others: when the gateway is well again, what it has not seen yet goes first
+            again_at = now + timedelta(seconds=_BEHIND_OTHERS_S)
             return Change(
                 message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.QUEUED, at=now, event="deferred",
                 detail={**detail_of(outcome.error), "gateway": f"{row.gateway} suspended"},
-                error=outcome.error, next_attempt_at=now, uncount_attempt=True,
+                error=outcome.error, next_attempt_at=again_at, uncount_attempt=True,
             )  # fmt: skip
         case Unknown():
             ask_at = next_question_at(

@@ -145,13 +145,16 @@ class Dispatcher:
         if carrier is None:
             self._watch.give_up()
             return ()
-        free = carrier.pace.free
+        free = self._board.room(carrier)
         if free == 0:
             return ()
-        opened = carrier
+        opened, trouble = carrier, self._board.trouble_code(carrier.name)
 
         def plan(rows: Sequence[StoredMessage], next_id: Callable[[], int]) -> Sequence[Assignment]:
             self._failpoint("before intent")
+            if trouble:
+                # those that met this trouble already must not keep the others from passing
+                rows = sorted(rows, key=lambda row: row.error is not None and row.error.code == trouble)
             return plan_batches(rows, next_id, gateway=opened.gateway, requests=free, parts=self._parts)
 
         try:
@@ -216,7 +219,7 @@ class Dispatcher:
             ]
             for row in request.messages:
                 self._parts.pop(row.id, None)
-            if _is_poisoned(request, outcomes):
+            if _is_poisoned(request, outcomes) or _is_too_dear(outcomes):
                 self._halve(request.messages)
         await self._judge(carrier, outcomes)
         await self._apply(changes)
@@ -243,6 +246,8 @@ class Dispatcher:
                 break
             if isinstance(outcome, Accepted) and outcome.balance is not None:
                 carrier.balance = outcome.balance
+        if any(isinstance(outcome, Accepted) for outcome in outcomes):
+            await self._board.accepted(carrier.name)
 
     async def _apply(self, changes: Sequence[Change]) -> None:
         """Write what is known, however long the disk takes; only a stop or a crash leaves the rows ``sending``."""
@@ -287,6 +292,11 @@ def _is_poisoned(request: Claimed, outcomes: Sequence[Outcome]) -> bool:
     """
     again = any(row.attempts > 1 for row in request.messages)
     return len(outcomes) > 1 and again and all(isinstance(outcome, Unknown) for outcome in outcomes)
+
+
+def _is_too_dear(outcomes: Sequence[Outcome]) -> bool:
+    """Tell whether the money does not suffice for a request: for less of it, it may; what is dear alone stays alone."""
+    return all(isinstance(outcome, Suspended) and outcome.error.code == breaker.NO_MONEY_CODE for outcome in outcomes)
 
 
 def _refused_whole(outcomes: Sequence[Outcome]) -> bool:

@@ -154,6 +154,7 @@ class Prober:
 
     async def step(self) -> int:
         """Probe whatever is due; the next probe's time is set by its answer, so there is never more work at once."""
+        await self._board.end_trials()
         now = self._clock.now()
         due = [name for name, state in self._board.states.items() if is_probe_due(state, now=now)]
         await asyncio.gather(*(self._probe(self._board.carriers[name]) for name in due))

@@ -322,6 +322,11 @@ class GatewayState:
     #: probes made since it was suspended
     probes: int = 0
 
+    @property
+    def on_trial(self) -> bool:
+        """A probe found it well and no message has proved it yet, or its trouble may come back."""
+        return not self.suspended and self.code != ""
+
 
 class Store(Protocol):
     """What the rest may ask of the queue."""

@@ -165,3 +165,61 @@ def test_a_probe_that_finds_another_trouble_takes_it_over():
 def test_who_suspended_by_hand_resumes_by_hand():
     """No probe is due for it."""
     assert not breaker.is_probe_due(GatewayState(name="main", suspended=True, by_hand=True), now=NOW)
+
+
+# ------------------------------------------------------------------------------------------------- trials
+def relapses(count, *, trouble=TROUBLE):
+    """Suspend, then let every probe find it well and every trial fail; return the waits for the probes."""
+    state = breaker.suspend(UP, trouble, now=NOW)
+    waits = []
+    for _ in range(count):
+        waits.append((state.probe_at - NOW).total_seconds())
+        trial = breaker.after_probe(state, MONEY, trouble=trouble, now=NOW)
+        assert breaker.is_unproved(trial)
+        state = breaker.suspend(trial, trouble, now=NOW)
+    return waits
+
+
+def test_a_relapse_goes_on_where_the_probes_had_come_to():
+    """Money is left each time, but not enough: 30, 60, 120 … 600 s."""
+    no_money = breaker.Trouble(code="3", reason="no money", probe_after_s=30, probe_max_s=600)
+
+    assert relapses(7, trouble=no_money) == [30, 60, 120, 240, 480, 600, 600]
+
+
+def test_another_trouble_on_trial_is_a_new_one():
+    """Its own code, its own beginning, its own first interval."""
+    trial = breaker.after_probe(breaker.suspend(UP, TROUBLE, now=NOW), MONEY, trouble=TROUBLE, now=later(60))
+    blocked = breaker.Trouble(code="4", reason="IP is blocked", probe_after_s=300, probe_max_s=3600)
+    state = breaker.suspend(trial, blocked, now=later(61))
+
+    assert (state.code, state.since, state.probe_at) == ("4", later(61), later(361))
+
+
+@pytest.mark.parametrize(("ended_at", "well"), [(None, True), (later(-599), False), (later(-601), True)])
+def test_a_trouble_that_came_back_soon_is_not_over_at_once(ended_at, well):
+    """Where cheap messages pass and a dear one does not, each of them would be an end and a beginning."""
+    trial = breaker.after_probe(breaker.suspend(UP, TROUBLE, now=NOW), MONEY, trouble=TROUBLE, now=later(60))
+    after = breaker.after_success(trial, ended_at=ended_at, now=later(61))
+
+    assert (after == UP) is well
+    assert not breaker.is_unproved(after)
+    assert breaker.after_calm(after, now=later(61 + breaker.RESTLESS_S)) == UP
+
+
+def test_a_trial_without_messages_ends_by_itself():
+    """After a minute, and not before."""
+    trial = breaker.after_probe(breaker.suspend(UP, TROUBLE, now=NOW), MONEY, trouble=TROUBLE, now=NOW)
+
+    assert breaker.after_calm(trial, now=later(59)) is trial
+    assert breaker.after_calm(trial, now=later(60)) == UP
+
+
+@pytest.mark.parametrize(("code", "odd"), [
+    ("http 404", True), ("http 500", True), ("answer", True), ("1", False), ("9", False), ("timeout", False),
+    ("connect", False), ("cut", False),
+])  # fmt: skip
+def test_an_odd_answer_is_neither_a_balance_nor_a_code_nor_silence(code, odd):
+    """What a gateway without a balance page says."""
+    assert breaker.is_odd(error(code, ErrorClass.UNKNOWN)) is odd
+    assert not breaker.is_odd(MONEY)

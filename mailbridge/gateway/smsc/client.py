@@ -186,4 +186,7 @@ def _retry_after_s(text: str, clock: Clock) -> float | None:
 
 
 def _code_of(error: OutcomeUnknown) -> str:
-    return "timeout" if "timed out" in str(error) else "answer"
+    words = str(error)
+    if "timed out" in words:
+        return "timeout"
+    return "answer" if "too long" in words else "cut"
