@@ -21,7 +21,8 @@ from mailbridge.queue.tables import FIRST_ROWS, SCHEMA_REVISION, metadata
 from mailbridge.queue.trouble import FOREIGN, translate
 
 #: how long a foreign writer is waited for
-BUSY_TIMEOUT_S = 5.0
+#: a mail may wait for one transaction that waits, and then for its own: 451 within twice that
+BUSY_TIMEOUT_S = 2.5
 #: files up to this size are checked page by page at the start of the daemon (about a second)
 QUICK_CHECK_MAX_BYTES = 200_000_000
 #: "MBRq", so that ``file`` and we can tell a queue from other SQLite files
