@@ -391,7 +391,7 @@ class Store(Protocol):
     async def clock_set_back(self, *, now: datetime) -> int:
         """Make due at *now* what was last touched after it: the clock was set back, and nothing may wait till then.
 
-        Quarantines begin again, lifetimes keep their length. Returns how many messages were touched.
+        Quarantines begin again, and what was left of a lifetime is left. Returns how many messages were touched.
         """
         ...
 

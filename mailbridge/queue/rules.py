@@ -263,7 +263,8 @@ def turn_back(row: StoredMessage, now: datetime) -> StoredMessage:
         updated_at=now,
         next_attempt_at=None if row.next_attempt_at is None else min(row.next_attempt_at, now),
         unknown_since=None if row.unknown_since is None else now,
-        expires_at=min(row.expires_at, now + (row.expires_at - row.created_at)),
+        # what was left of its lifetime then is left now
+        expires_at=now + (row.expires_at - row.updated_at),
     )
 
 

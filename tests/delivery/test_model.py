@@ -21,6 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 
 from mailbridge.config.model import Queue
 from mailbridge.delivery.keeper import Keeper
+from mailbridge.delivery.questions import Prober
 from mailbridge.gateway.contract import Batch, StatusAnswer, StatusMiss, StatusQuery
 from mailbridge.model.outcome import Accepted, Deferred, Outcome, Receipt, Refused, Unknown
 from mailbridge.model.reply import Reply
@@ -130,6 +131,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             store=self.post.store, board=self.post.board, clock=self.post.clock, settings=Queue(),
             wake=lambda: None, alarm=lambda _row: None,
         )  # fmt: skip
+        self.prober = Prober(board=self.post.board, clock=self.post.clock, wake=lambda: None)
         self.ids: list[str] = []
         self.seen: dict[str, State] = {}
 
@@ -184,6 +186,7 @@ class DeliveryMachine(RuleBasedStateMachine):
     async def _duties(self) -> None:
         await self.post.questions.step()
         await self.keeper.step()
+        await self.prober.step()
 
     @rule(seconds=st.sampled_from([3600, -3600, 60, -60, 150, -10 * 365 * 86400]))
     def set_clock(self, seconds: int) -> None:
@@ -237,7 +240,7 @@ class DeliveryMachine(RuleBasedStateMachine):
             await self._send()
         for id_ in self.ids:
             row = await self.post.row(id_)
-            assert row.state in FINAL | {State.SENT}, row
+            assert row.state in FINAL | {State.SENT, State.HELD}, row
             if row.state in {State.SENT, State.DELIVERED}:
                 assert self.gateway.texts[row.message.text] == 1, row
         assert all(count == 1 for count in self.gateway.texts.values())

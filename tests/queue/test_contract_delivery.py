@@ -249,6 +249,8 @@ class TestQuestions:
         row = await one(store, "M1.1")
         assert (row.next_attempt_at, row.expires_at, row.updated_at) == (back, back + DAY, back)
         assert await store.next_due_at(MAIN) == back
+        assert await store.clock_set_back(now=back - DAY) == 2
+        assert (await one(store, "M1.1")).expires_at == back
 
     async def test_expiry_finds_what_waits_and_leaves_the_rest(self, store):
         states = {"M1": S.QUEUED, "M2": S.HELD, "M3": S.SUPPRESSED}
