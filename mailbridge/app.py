@@ -33,6 +33,7 @@ from mailbridge.delivery.watch import Watch
 from mailbridge.errors import IntakeError
 from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
+from mailbridge.gateway.smsc.sites import currency_of
 from mailbridge.intake.address import Addresses
 from mailbridge.intake.compose import Composer
 from mailbridge.intake.numbers import NumberPolicy
@@ -88,6 +89,7 @@ def build_carriers(config: Config, clock: Clock, meter: Meter | None = None) -> 
                 poll_s=settings.poll,
                 quarantine_s=settings.quarantine,
                 on_unknown=settings.on_unknown,
+                currency=settings.currency or currency_of(settings.url),
             ),
             read=read_receipt,
             max_in_flight=settings.max_in_flight,

@@ -124,7 +124,7 @@ async def balance(gateway: str | None, config_path: str | None, *, as_json: bool
     shape: dict[str, Json] = {
         "gateway": name,
         "balance": money_json(answer.balance),
-        "currency": answer.currency,
+        "currency": answer.currency or carriers[name].policy.currency,
     }
     if answer.credit is not None:
         shape["credit"] = money_json(answer.credit)
@@ -132,7 +132,7 @@ async def balance(gateway: str | None, config_path: str | None, *, as_json: bool
         print_json(shape)
     else:
         credit = f", credit {shape['credit']}" if "credit" in shape else ""
-        click.echo(f"{name}: {shape['balance']} {answer.currency}{credit}")
+        click.echo(f"{name}: {shape['balance']} {shape['currency']}{credit}")
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -77,6 +78,7 @@ async def _prices(config: Config, messages: Sequence[Message]) -> list[Price | N
     from mailbridge.clock import SystemClock
 
     carriers = build_carriers(config, SystemClock())
+    currency = carriers[0].policy.currency
     try:
         answers = [await carriers[0].gateway.price(message) for message in messages]
     finally:
@@ -85,7 +87,10 @@ async def _prices(config: Config, messages: Sequence[Message]) -> list[Price | N
     for answer in answers:
         if not isinstance(answer, Price):
             click.echo(f"mailbridge: no price: {answer.code} {answer.text}", err=True)
-    return [answer if isinstance(answer, Price) else None for answer in answers]
+    return [
+        replace(answer, currency=answer.currency or currency) if isinstance(answer, Price) else None
+        for answer in answers
+    ]
 
 
 def _shape(
@@ -106,7 +111,7 @@ def _shape(
         ],
     }  # fmt: skip
     if price is not None:
-        shape["price"] = money_json(price.cost)
+        shape["price"], shape["currency"] = money_json(price.cost), price.currency
     return shape
 
 
@@ -116,7 +121,7 @@ def _print(message: Message, price: Price | None) -> None:
     facts += [f"sender {message.sender or 'of the account'}"]
     facts += [word for word in (message.flash and "flash", message.time and f"time {message.time}") if word]
     if price is not None:
-        facts.append(f"price {price.cost}")
+        facts.append(f"price {price.cost} {price.currency}")
     click.secho(f"{message.phone}  ({', '.join(facts)})", bold=True)
     for line in message.text.splitlines() or [""]:
         click.echo(f"  {plain(line)}")

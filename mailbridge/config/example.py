@@ -51,6 +51,7 @@ _SHOWN = {
     "gateways.<name>.callback_path": "4f9c2b7d1e60",
     "gateways.<name>.callback_secret": "${SMSC_SECRET}",
     "gateways.<name>.proxy": "http://proxy.example.org:3128",
+    "gateways.<name>.currency": "RUR",
     "bounce.from": "mailer-daemon@sms.example.org",
     "bounce.smarthost": "smtp://127.0.0.1:25",
     "bounce.operator": "duty@example.org",

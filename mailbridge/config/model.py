@@ -193,6 +193,12 @@ class SmscGateway(Section):
         le=_DAY,
         description="Time between status questions about a young message. 0 leaves reports to the callbacks alone.",
     )
+    currency: Annotated[str | None, BeforeValidator(_upper)] = Field(
+        default=None,
+        pattern="^[A-Z]{3}$",
+        description="The account's currency, three letters. Left out: the host's (KZT, UAH, else RUR for roubles), "
+        "until the gateway says it with a balance.",
+    )
     insecure: bool = Field(
         default=False, description="Allows `http://` to any host: the password then travels readable by all."
     )

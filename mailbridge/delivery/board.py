@@ -129,7 +129,10 @@ class Board:
     async def probed(self, name: str, answer: Balance | Suspended | SmsError) -> None:
         """Take a probe's answer in."""
         if isinstance(answer, Balance):
-            self.carriers[name].balance = answer.balance
+            carrier = self.carriers[name]
+            carrier.balance = answer.balance
+            if answer.currency:
+                carrier.policy = replace(carrier.policy, currency=answer.currency)
         state = self._states[name]
         if not state.suspended:
             return

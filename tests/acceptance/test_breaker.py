@@ -213,6 +213,6 @@ class TestVerbs:
             await bridge.messages(2)
             await until(lambda: len(bridge.events_called("sent")) == 2)
             (gateway,) = await bridge.data("gateways")
-            entry = {"amount": "2.80", "currency": None, "messages": 2, "parts": 2}
+            entry = {"amount": "2.80", "currency": "RUR", "messages": 2, "parts": 2}
             assert gateway["spend"] == {"today": [entry], "month": [entry]}
             assert "2.80" in (await bridge.verb("gateways")).output

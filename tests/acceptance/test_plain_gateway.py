@@ -141,7 +141,7 @@ async def test_every_kind_of_answer_gives_its_reply_and_state(tmp_path):
 
         assert [row["state"] for row in rows] == [state for *_, state in ANSWERS]
         assert len(gateway.forms()) == len(ANSWERS)
-        assert rows[0]["price"] == "1.40"
+        assert (rows[0]["price"], rows[0]["currency"]) == ("1.40", "RUR")
 
 
 async def test_a_mail_as_bytes_with_the_line_ends_of_unix_is_taken(tmp_path):

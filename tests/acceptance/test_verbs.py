@@ -123,7 +123,7 @@ async def test_preview_says_what_would_be_sent_and_what_it_costs(desk):
     assert (message["sender"], message["text"], message["alphabet"]) == ("BOB", "Авария: Сервер упал", "ucs2")
     assert "price" not in message
     assert asked_before == []
-    assert priced["messages"][0]["price"] == "2.50"
+    assert (priced["messages"][0]["price"], priced["messages"][0]["currency"]) == ("2.50", "RUR")
     assert [form["cost"] for form in desk.gateway.forms()] == ["1"]
     assert human.exit_code == 0
     assert "+79991234567" in human.stdout
@@ -167,7 +167,7 @@ async def test_balance_is_a_decimal_string(desk):
     desk.gateway.answers["balance"] = lambda _form: {"error": "authorise error", "error_code": 2}
     refused = await desk.run("balance")
 
-    assert (plain["gateway"], plain["balance"]) == ("main", "12.50")
+    assert plain == {"gateway": "main", "balance": "12.50", "currency": "RUR"}
     assert full == {"gateway": "main", "balance": "5.10", "currency": "RUR", "credit": "100.00"}
     assert refused.exit_code == 1
     assert "authorise error" in refused.stderr
