@@ -177,11 +177,11 @@ async def test_a_foreign_writer_defers_mails_and_stops_nobody_else(tmp_path: Pat
         writer.close()
         code, words = await answer
         assert (code, words[:5]) == (451, "4.3.0")
-        assert time.monotonic() - started < 8
+        assert time.monotonic() - started < 6.5
         foreign.execute("ROLLBACK")
         foreign.close()
         assert (await deliver(bridge, "let in"))[0] == 250
-        assert [message["text"] for message in await bridge.messages(1)] == [": let in"]
+        assert [message["text"] for message in await bridge.messages(1)] == ["let in"]
 
 
 @pytest.mark.slow
