@@ -15,6 +15,7 @@ from typing import assert_never
 
 from mailbridge.clock import Clock
 from mailbridge.errors import NotFound, WrongState
+from mailbridge.model.ids import as_written
 from mailbridge.model.state import State
 from mailbridge.queue.contract import (
     Change,
@@ -100,7 +101,7 @@ def gateway_json(state: GatewayState) -> dict[str, Json]:
 # ---------------------------------------------------------------------------------------------- questions
 async def show(store: Store, id_: str) -> list[dict[str, Json]]:
     """Return the messages of *id_* (a mail's or a message's id) with their history. Raises NotFound."""
-    rows = await store.get_messages(id_)
+    rows = await store.get_messages(as_written(id_))
     if not rows:
         raise NotFound(f"there is no mail or message {id_}")
     mail = await store.get_mail(rows[0].mail_id)
@@ -186,7 +187,7 @@ async def act(
     now = clock.now()
     changes: list[Change] = []
     for id_ in ids:
-        rows = await store.get_messages(id_)
+        rows = await store.get_messages(as_written(id_))
         if not rows:
             raise NotFound(f"there is no mail or message {id_}")
         able = [row for row in rows if row.state in _MAY[action]] or rows

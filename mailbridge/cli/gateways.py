@@ -23,6 +23,7 @@ from mailbridge.cli.common import (
 from mailbridge.clock import SystemClock
 from mailbridge.config.model import Config
 from mailbridge.gateway.contract import StatusQuery
+from mailbridge.model.ids import as_written
 from mailbridge.model.outcome import Balance, Receipt
 from mailbridge.queue.contract import GatewayState, Json
 
@@ -146,7 +147,7 @@ async def status(id_: str, config_path: str | None, *, as_json: bool) -> None:
 
     config = get_config(config_path)
     async with opened_store(config) as store:
-        rows = await store.get_messages(id_)
+        rows = await store.get_messages(as_written(id_))
     if not rows:
         fail(f"there is no mail or message {id_}")
     carriers = {carrier.name: carrier for carrier in build_carriers(config, SystemClock())}

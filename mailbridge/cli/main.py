@@ -52,7 +52,19 @@ class _Verbs(click.Group):
             formatter.write_dl([(name, line) for name, (_, _, line) in VERBS.items()])
 
 
+def _print_version(context: click.Context, _parameter: click.Parameter, value: bool) -> None:
+    if value:
+        assert isinstance(context.command, click.Group)
+        verb = context.command.get_command(context, "version")
+        assert verb is not None
+        context.invoke(verb, as_json=False)
+        context.exit()
+
+
 @click.command(cls=_Verbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="The same as `version`."
+)
 def cli() -> None:
     """A local SMTP server that turns mail into SMS."""
 

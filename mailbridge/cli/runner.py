@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import resource
 import signal
 from collections.abc import Callable
@@ -38,6 +39,8 @@ def configure_log(config: Config) -> None:
 
 #: files open beside the connections: queue, listeners, requests, libraries
 _OTHER_FILES = 256
+#: what asyncio says before the system's own words
+_BINDING = re.compile(r"error while attempting to bind on address \('([^']*)', (\d+)[^)]*\): ")
 #: two signals: the second one said "now"
 STOPPED_AT_ONCE = 130
 
@@ -73,7 +76,7 @@ async def run_bridge(
         try:
             await bridge.start()
         except (OSError, ValueError) as error:
-            log.error("cannot start", because=str(error))  # noqa: TRY400 - the operator needs the words, not the trace
+            log.error("cannot start", because=in_words(error))  # noqa: TRY400 - the operator needs the words, not the trace
             await bridge.stop(0)
             return EXIT_FAILED
         lean.settle()
@@ -114,9 +117,17 @@ async def _reload(put_in_force: Callable[[Config], object], reload: Callable[[],
     except ConfigError as error:
         log.error("reload refused", problems=[str(problem) for problem in error.problems])  # noqa: TRY400
     except (OSError, ValueError) as error:
-        log.error("reload refused", problems=[str(error)])  # noqa: TRY400
+        log.error("reload refused", problems=[in_words(error)])  # noqa: TRY400
     else:
         configure_log(config)
+
+
+def in_words(error: OSError | ValueError) -> str:
+    """Return *error* as an operator reads it: without its number and the library's way to say it."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    words = _BINDING.sub(r"\1:\2: ", error.strerror)
+    return f"{error.filename}: {words}" if error.filename else words
 
 
 def listen_of(text: str) -> tuple[str, int]:

@@ -128,10 +128,16 @@ class Questions:
         for change, took in zip(changes, applied, strict=True):
             if took and change.event:
                 phone = rows[change.message_id].message.phone if change.message_id in rows else ""
-                log.info(change.event, id=change.message_id, phone=phone, **change.detail)
+                _log_change(change, id=change.message_id, phone=phone, **change.detail)
                 requeued = requeued or change.to is State.QUEUED
         if requeued:
             self._wake()
+
+
+def _log_change(change: Change, **fields: object) -> None:
+    """Log what became of a message; an SMS that did not arrive is a warning."""
+    tell = log.warning if change.to in {State.UNDELIVERED, State.EXPIRED, State.FAILED} else log.info
+    tell(change.event, **fields)
 
 
 def _not_now(row: StoredMessage, clock: Clock) -> Change:
@@ -208,6 +214,6 @@ class Receipts:
             if (await self._store.apply([change]))[0]:
                 self._failpoint("after callback commit")
                 self._audit.note(row, change)
-                log.info(change.event, id=row.id, phone=row.message.phone, by="callback", **change.detail)
+                _log_change(change, id=row.id, phone=row.message.phone, by="callback", **change.detail)
                 return True
             # the row moved on in between (the answer to the request came in): it will not be told again, so look again

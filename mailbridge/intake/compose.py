@@ -157,7 +157,7 @@ def write(text: str, translit: str, max_parts: int) -> _Written:
     as_sent = (lambda part: gateway_translit(part, mode)) if mode else None
     cut = fit(chosen, max_parts, as_sent=as_sent)
     if cut is not chosen:
-        notes += (f"cut from {len(chosen)} to {len(cut)} characters to fit {max_parts} parts",)
+        notes += (f"cut from {len(chosen)} to {len(cut)} characters to fit {max_parts} part{'s' * (max_parts != 1)}",)
     alphabet, parts, _ = count_segments(gateway_translit(cut, mode))
     return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes)
 

@@ -30,6 +30,11 @@ def message_id(mail_id: str, number: int) -> str:
     return f"{mail_id}.{number}"
 
 
+def as_written(text: str) -> str:
+    """Return an id that a person typed as we write it: they may do without the shift key."""
+    return text.strip().upper()
+
+
 def is_mail_id(text: str) -> bool:
     """Tell whether *text* has the shape of a mail id."""
     return _MAIL_ID.fullmatch(text) is not None

@@ -10,6 +10,7 @@ import email.policy
 from decimal import Decimal
 
 import pytest
+from structlog.testing import capture_logs
 
 from mailbridge.gateway.smsc.codes import STATUSES, meaning_of
 from mailbridge.model.state import State
@@ -189,12 +190,14 @@ async def test_a_final_failure_status_ends_in_its_state_and_one_bounce(status):
     meaning = meaning_of(status, err)
     async with running_house() as house:
         answer = await house.mail(number(2, status))
-        row = await house.state(f"{id_of(answer)}.1", State.UNDELIVERED, State.EXPIRED)
+        with capture_logs() as logs:
+            row = await house.state(f"{id_of(answer)}.1", State.UNDELIVERED, State.EXPIRED)
         fields = await the_report(house)
 
         assert row.state is (State.EXPIRED if status == 3 else State.UNDELIVERED)
         assert row.error is not None
         assert row.error.code == meaning.code
+        assert [line["log_level"] for line in logs if line["event"] == row.state.value] == ["warning"]
         assert fields["Action"] == "failed"
         assert fields["Status"] == meaning.enhanced
         assert fields["Diagnostic-Code"] == f"x-smsc; {meaning.code} ({meaning.words})"

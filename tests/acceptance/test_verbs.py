@@ -18,6 +18,7 @@ from argon2 import PasswordHasher
 from click.testing import CliRunner, Result
 
 from mailbridge.cli.main import cli
+from mailbridge.cli.runner import in_words
 from mailbridge.errors import MailbridgeError
 from tests.support.bridge import base_config
 from tests.support.plain_smsc import PlainSmsc, plain_smsc
@@ -68,6 +69,7 @@ async def test_a_text_goes_through_the_queue_and_its_life_can_be_steered(desk):
     (found,) = await desk.data("queue", "list", "--phone", "8-999-123-45-67", "--state", "queued", "--since", "1h")
     shown = await desk.data("queue", "show", sent["id"])
     both = await desk.data("queue", "show", one["mail"])
+    assert await desk.data("queue", "show", sent["id"].lower()) == shown
     states = [
         (await desk.data("queue", verb, sent["id"]))[0]["state"] for verb in ("hold", "release", "cancel", "retry")
     ]
@@ -235,3 +237,38 @@ async def test_check_with_a_bad_configuration_is_unknown(tmp_path):
     (tmp_path / "bad.yaml").write_text("smtp: [\n")
     result = await asyncio.to_thread(CliRunner().invoke, cli, ["check", "--config", str(tmp_path / "bad.yaml")])
     assert (result.exit_code, result.stdout.split(" ")[0]) == (3, "UNKNOWN")
+
+
+async def test_an_id_may_be_typed_in_lower_case(desk):
+    """Ids hold no two letters that differ by case alone."""
+    (message,) = await desk.data("send", "+79991234567", "text")
+    typed = message["id"].lower()
+    held = await desk.data("queue", "hold", typed)
+    await desk.run("queue", "cancel", typed.partition(".")[0])
+    (asked,) = await desk.data("status", typed)
+
+    assert [row["id"] for row in held] == [message["id"]]
+    assert (asked["id"], asked["state"]) == (message["id"], "cancelled")
+
+
+async def test_version_is_an_option_too():
+    """``mailbridge --version``, as every program has it."""
+    option = await asyncio.to_thread(CliRunner().invoke, cli, ["--version"])
+    verb = await asyncio.to_thread(CliRunner().invoke, cli, ["version"])
+
+    assert option.exit_code == 0
+    assert option.stdout == verb.stdout
+
+
+async def test_a_port_in_use_is_told_in_words():
+    """The address and the system's words, no number of an error."""
+    server = await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    async with server:
+        with pytest.raises(OSError, match="in use") as caught:
+            await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", port)
+
+    assert in_words(caught.value) == f"127.0.0.1:{port}: address already in use"
+    assert (
+        in_words(FileNotFoundError(2, "No such file or directory", "key.pem")) == "key.pem: No such file or directory"
+    )

@@ -179,6 +179,8 @@ def test_a_long_text_is_cut_with_a_note():
     assert message.parts == 2
     assert message.text.endswith("слово…")
     assert message.notes == (f"cut from 1199 to {len(message.text)} characters to fit 2 parts",)
+    (note,) = composed(mail("", "слово " * 200), max_parts=1).notes
+    assert note.endswith(" to fit 1 part")
 
 
 def test_translit_counts_what_the_gateway_will_write():
