@@ -9,6 +9,7 @@ The reading and deciding is intake's, the keeping is the queue's, the sending is
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -31,6 +32,8 @@ log = structlog.get_logger()
 #: a mail repeated by its client is known for a day by its Message-ID, for a minute by its bytes (contract section 4)
 _KNOWN_BY_ID_S = 86400.0
 _KNOWN_BY_BYTES_S = 60.0
+#: a header field with the lines it is folded onto
+_TRACE = re.compile(rb"^(?:date|received)[ \t]*:.*?(?:\n(?![ \t])|\Z)", re.IGNORECASE | re.MULTILINE | re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,9 +177,20 @@ def _dedupe_keys(received: ReceivedMail, mail: Mail, message: Message, now: date
     if mail.message_id:
         keys.append(_key("message-id", mail.message_id, message.phone, now=now, known_s=_KNOWN_BY_ID_S))
     elif message.wanted_id is None:
-        digest = hashlib.sha256(received.content).hexdigest()
+        digest = hashlib.sha256(without_trace(received.content)).hexdigest()
         keys.append(_key("bytes", received.sender, digest, message.phone, now=now, known_s=_KNOWN_BY_BYTES_S))
     return tuple(keys)
+
+
+def without_trace(content: bytes) -> bytes:
+    """Return a mail without what differs between two tries of the same one: ``Date`` and ``Received``.
+
+    Zabbix writes no Message-ID and builds the mail anew for each try, with the date of that moment; a relay
+    between adds a line of its own each time.
+    """
+    end = content.find(b"\r\n\r\n")
+    head, body = (content, b"") if end < 0 else (content[: end + 2], content[end + 2 :])
+    return _TRACE.sub(b"", head) + body
 
 
 def _key(*pieces: str, now: datetime, known_s: float) -> DedupeKey:
