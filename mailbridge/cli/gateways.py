@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 import click
 
@@ -48,7 +49,7 @@ async def _show(config_path: str | None, *, as_json: bool) -> None:
     for name, settings in config.gateways.items():
         shape = gateway_json(states.get(name, GatewayState(name=name)))
         shape["type"] = settings.type
-        shape["callback"] = f"/callback/{name}/{settings.callback_path}" if settings.callback_path else None
+        shape["callback"] = f"/callback/{name}/{quote(settings.callback_path)}" if settings.callback_path else None
         shape["spend"] = dict(spend.get(name, {"today": [], "month": []}))
         shapes.append(shape)
     if as_json:

@@ -11,10 +11,8 @@ from mailbridge.config.tree import Findings, Path
 
 #: a gateway's name is part of its callback address, of metrics and of ``MAILBRIDGE__`` variables
 _NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
-#: unreserved characters of RFC 3986 2.3
-_PATH = re.compile(r"[A-Za-z0-9._~-]+")
 #: what a guesser must not find while we look on: only a signature allows less
-_MIN_CALLBACK_PATH = 6
+_MIN_CALLBACK_PATH = 4
 
 
 def check_gateways(config: Config, findings: Findings, *, need_gateway: bool) -> None:
@@ -101,12 +99,18 @@ def _check_callback(gateway: SmscGateway, path: Path, findings: Findings) -> Non
                 needs=(place,),
             )
         return
-    if not _PATH.fullmatch(gateway.callback_path) or set(gateway.callback_path) == {"."}:
-        findings.report(place, "has characters that do not belong into an address", "use letters, digits, - and _")
+    if not _is_segment(gateway.callback_path):
+        fix = "use letters, digits, - and _; others stand percent-encoded in the address"
+        findings.report(place, "cannot be the last part of an address", fix)
     elif len(gateway.callback_path) < _MIN_CALLBACK_PATH and gateway.callback_secret is None:
         needs = ((*path, "callback_secret"),)
         fix = f"write at least {_MIN_CALLBACK_PATH} characters nobody can guess"
         findings.report(place, "is easily guessed, and signatures are not checked", fix, needs=needs)
+
+
+def _is_segment(text: str) -> bool:
+    """Tell whether a URL's path may end in *text*, percent-encoded; ``.`` and ``..`` are taken for folders."""
+    return text.isprintable() and not set(text) & set(" /\\") and text not in {"", ".", ".."}
 
 
 def _check_proxy(url: str, path: Path, findings: Findings) -> None:

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from random import Random
 from typing import Any
+from urllib.parse import quote
 
 import aiohttp
 import pytest
@@ -141,6 +142,16 @@ class TestBelief:
             row = await caller.sent()
             assert await caller.call(status_of(row, 1)) == 200
             assert (await caller.row(row)).state is State.DELIVERED
+
+    @pytest.mark.parametrize("path", ["4f9c…", "кот", "a+b", "a%b", "x?y#z", "50%25", "ab:c@d"])
+    async def test_the_path_may_hold_any_characters(self, path):
+        """They come percent-encoded, as every client writes them; another spelling of them is the same path."""
+        async with calling(gateway={"callback_path": path}) as caller:
+            row = await caller.sent()
+            assert await caller.call(signed(status_of(row, 1), "sha1"), path=f"main/{quote(path[:-1])}") == 404
+            assert await caller.call(signed(status_of(row, 1), "sha1"), path=f"main/{quote(path, safe='')}") == 200
+            assert (await caller.row(row)).state is State.DELIVERED
+            assert await caller.call(signed(status_of(row, 1), "sha1"), path=f"main/{quote(path).lower()}") == 200
 
     async def test_what_is_about_nothing_of_ours_is_answered_200(self):
         """An unknown id, a right id with another phone, an unknown kind of event, fields that make no sense."""

@@ -17,7 +17,7 @@ from mailbridge.errors import ConfigError
 
 BASE = "gateways:\n  main: {login: acme, password: secret}\n"
 
-#: contract section 3, word for word but for the TLS files and the shortened hash and path
+#: the configuration that users are promised, word for word but for the shortened hash
 CONTRACT = """\
 smtp:
   hostname: sms.example.org
@@ -58,9 +58,9 @@ gateways:
     # or: apikey: ${SMSC_APIKEY}
     timeout: 20s
     batch: 100                       # most messages in one request
-    quarantine: 150s                 # counted from giving a request up
-    on_unknown: hold                 # hold | fail | retry
-    callback_path: 4f9c0a7be2
+    quarantine: 150s                 # counted from giving a request up: until then status.php's "not found" is not believed
+    on_unknown: hold                 # hold | fail | retry: when even that never gets an answer within the lifetime
+    callback_path: 4f9c…             # callbacks come to /callback/main/<callback_path>; without it there is no such page
     callback_secret: ${SMSC_SECRET}  # checks their signatures; unsigned ones are then refused
 queue:
   url: sqlite:////var/lib/mailbridge/queue.db     # or postgresql://user@host/db
@@ -84,7 +84,7 @@ def load(folder: Path, text: str, **options) -> Config:
 
 
 def test_the_contract_loads(tmp_path: Path):
-    """The configuration of the contract's section 3 is taken as it stands there."""
+    """The promised configuration is taken as it stands."""
     config = load(tmp_path, CONTRACT, environ={"SMSC_PASSWORD": "p", "SMSC_SECRET": "s"})
     assert config.smtp.listen[0].tls == "off"
     assert config.smtp.max_message_size == 10_000_000
@@ -93,6 +93,21 @@ def test_the_contract_loads(tmp_path: Path):
     assert config.message.translit == "0"
     assert config.queue.lifetime == 86400.0
     assert config.gateways["main"].password == SecretStr("p")
+    assert config.gateways["main"].callback_path == "4f9c…"
+
+
+@pytest.mark.parametrize("tls", ["starttls", "required", "implicit"])
+def test_the_contract_loads_with_tls(tmp_path: Path, tls: str):
+    """With a certificate and a key that are there, and with comments beside the keys, as before."""
+    authority = trustme.CA()
+    leaf = authority.issue_cert("sms.example.org")
+    leaf.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    text = CONTRACT.replace("tls: off ", f"tls: {tls} ")
+    text = text.replace("/path/cert.pem", str(tmp_path / "both.pem")).replace(
+        "/path/key.pem", str(tmp_path / "both.pem")
+    )
+    config = load(tmp_path, text, environ={"SMSC_PASSWORD": "p", "SMSC_SECRET": "s"})
+    assert config.smtp.listen[0].tls == tls
 
 
 def test_little_is_enough(tmp_path: Path):
