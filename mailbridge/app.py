@@ -29,6 +29,7 @@ from mailbridge.delivery.keeper import Keeper
 from mailbridge.delivery.questions import Prober, Questions, Receipts
 from mailbridge.delivery.receipts import Verdict
 from mailbridge.delivery.retry import Backoff
+from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import IntakeError
 from mailbridge.gateway.smsc.client import SmscGateway
@@ -204,9 +205,10 @@ class Bridge:
             build_carriers(config, clock, self._meter), store=store, clock=clock, announce=self._gateway_changed
         )
         self._audit = Audit(store=store, board=self.board)
+        self._rush = Rush(clock)
         self.dispatcher = Dispatcher(
             store=store, board=self.board, watch=self._watch, clock=clock, random=random.random, node=self._node,
-            failpoint=failpoint,
+            rush=self._rush, failpoint=failpoint,
         )  # fmt: skip
         self._add_duties(report_settings)
         self._front = self._build_front(config)
@@ -218,7 +220,9 @@ class Bridge:
     def _add_duties(self, report_settings: ReportSettings) -> None:
         store, clock, config, wake = self._store, self._clock, self._config, self.dispatcher.wake
         duties: dict[str, Duty] = {
-            "questions": Questions(store=store, board=self.board, clock=clock, wake=wake, audit=self._audit),
+            "questions": Questions(
+                store=store, board=self.board, clock=clock, wake=wake, audit=self._audit, rush=self._rush
+            ),
             "prober": Prober(board=self.board, clock=clock, wake=wake),
             "keeper": Keeper(
                 store=store, board=self.board, clock=clock, settings=config.queue, wake=self._wake_all,
@@ -270,7 +274,7 @@ class Bridge:
             store=self._store,
             watch=self._watch,
             clock=self._clock,
-            wake=self.dispatcher.wake,
+            wake=self.dispatcher.mail_arrived,
             takes_messages=self.dispatcher.takes_messages,
             failpoint=self._failpoint,
         )

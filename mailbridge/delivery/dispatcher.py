@@ -19,6 +19,7 @@ from mailbridge.delivery import breaker
 from mailbridge.delivery.batch import plan_batches
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import decide_outcome, detail_of, put_back, split_again
+from mailbridge.delivery.rush import TURN_S, Rush
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Batch
@@ -45,8 +46,10 @@ class Dispatcher:
         clock: Clock,
         random: Callable[[], float],
         node: str,
+        rush: Rush,
         failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
+        self._rush = rush
         self._store = store
         self._board = board
         self._watch = watch
@@ -56,6 +59,7 @@ class Dispatcher:
         self._failpoint = failpoint
         self._wake = asyncio.Event()
         self._stopping = False
+        self._stop = asyncio.Event()
         #: set while ``run`` does not
         self._ended = asyncio.Event()
         self._ended.set()
@@ -68,6 +72,11 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Something is due now: a mail came in, a gateway is well again, a person asked."""
+        self._wake.set()
+
+    def mail_arrived(self) -> None:
+        """Mail came in: its messages are due now."""
+        self._rush.arrived()
         self._wake.set()
 
     def takes_messages(self) -> bool:
@@ -96,6 +105,8 @@ class Dispatcher:
                 else:
                     for carrier, request in claimed:
                         self._start(carrier, request)
+                if self._rush.is_on:
+                    await wait_for_ring(self._stop, TURN_S, self._clock)
         finally:
             self._ended.set()
 
@@ -108,6 +119,7 @@ class Dispatcher:
     async def stop(self, limit_s: float) -> None:
         """Claim nothing more and settle what is in flight, at most *limit_s*; the rest becomes ``unknown``."""
         self._stopping = True
+        self._stop.set()
         self._wake.set()
         ends = self._clock.monotonic() + limit_s
         with suppress(TimeoutError):
@@ -148,6 +160,8 @@ class Dispatcher:
         free = self._board.room(carrier)
         if free == 0:
             return ()
+        if self._rush.is_on:
+            free = 1
         opened, trouble = carrier, self._board.trouble_code(carrier.name)
 
         def plan(rows: Sequence[StoredMessage], next_id: Callable[[], int]) -> Sequence[Assignment]:

@@ -15,6 +15,7 @@ from mailbridge.delivery.breaker import is_probe_due
 from mailbridge.delivery.jumps import JumpWatch
 from mailbridge.delivery.poll import MIN_INTERVAL_S
 from mailbridge.delivery.receipts import choose, decide_answer, decide_receipt
+from mailbridge.delivery.rush import QUESTIONS_LATE_S, Rush
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import StatusAnswer, StatusMiss, StatusQuery
 from mailbridge.model.outcome import Receipt, SmsError
@@ -32,7 +33,11 @@ class Questions:
 
     idle_s = 1.0
 
-    def __init__(self, *, store: Store, board: Board, clock: Clock, wake: Callable[[], None], audit: Audit) -> None:
+    def __init__(
+        self, *, store: Store, board: Board, clock: Clock, wake: Callable[[], None], audit: Audit, rush: Rush
+    ) -> None:
+        self._rush = rush
+        self._put_off_since_s: float | None = None
         self._store = store
         self._board = board
         self._clock = clock
@@ -50,7 +55,7 @@ class Questions:
             longest_s = max((carrier.policy.quarantine_s for carrier in self._board.carriers.values()), default=0.0)
             self._doubt_until_s = self._clock.monotonic() + longest_s
             log.warning("clock set forward", because="no quarantine is believed to be over before it passed again")
-        if self._clock.monotonic() < self._silent_until_s:
+        if self._clock.monotonic() < self._silent_until_s or self._is_put_off():
             return 0
         await self._audit.step()
         try:
@@ -58,6 +63,16 @@ class Questions:
         except StoreError:
             self._silent_until_s = self._clock.monotonic() + MIN_INTERVAL_S
             raise
+
+    def _is_put_off(self) -> bool:
+        """Let the door go first while mails pour in, but not for long."""
+        now_s = self._clock.monotonic()
+        if not self._rush.is_on:
+            self._put_off_since_s = None
+            return False
+        if self._put_off_since_s is None:
+            self._put_off_since_s = now_s
+        return now_s - self._put_off_since_s < QUESTIONS_LATE_S
 
     async def _ask_due(self) -> int:
         rows = await self._store.due_questions(now=self._clock.now(), limit=_AT_ONCE, states=_ASKED)

@@ -13,6 +13,7 @@ from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.dispatcher import Dispatcher
 from mailbridge.delivery.questions import Questions, Receipts
+from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Store, StoredMessage
@@ -36,13 +37,24 @@ class Post:
         self.dispatcher = self._build_dispatcher()
         self.audit = Audit(store=self.store, board=self.board)
         self.questions = Questions(
-            store=self.store, board=self.board, clock=self.clock, wake=lambda: None, audit=self.audit
+            store=self.store,
+            board=self.board,
+            clock=self.clock,
+            wake=lambda: None,
+            audit=self.audit,
+            rush=Rush(self.clock),
         )
         self.receipts = Receipts(store=self.store, board=self.board, clock=self.clock, audit=self.audit)
 
     def _build_dispatcher(self) -> Dispatcher:
         return Dispatcher(
-            store=self.store, board=self.board, watch=Watch(), clock=self.clock, random=self._random, node="n1"
+            store=self.store,
+            board=self.board,
+            watch=Watch(),
+            clock=self.clock,
+            random=self._random,
+            node="n1",
+            rush=Rush(self.clock),
         )
 
     async def put(self, number: int = 1, **fields: Any) -> str:
