@@ -135,6 +135,49 @@ class TestTransport:
                 assert len(back.inbox) == 6
 
 
+class TestTrial:
+    """A probe that finds it well, and what the messages find."""
+
+    async def test_money_for_some_is_spent_on_those(self):
+        """2.00 left: the dear one waits, the cheap one behind it goes out; after a top-up both are there, once."""
+        async with running_house(bounce=TOLD) as house:
+            house.simulator.carrier.force_balance(Decimal("2.00"), None)
+            dear = await house.mail("+79990000001", text="x" * 300)
+            await until(lambda: state_of(house).suspended)
+            cheap = await house.mail("+79990000002", text="cheap")
+            await house.pass_s(120)
+            (waits,), (went,) = await house.rows(dear), await house.rows(cheap)
+            assert (waits.state, waits.attempts) == (State.QUEUED, 0)
+            assert went.state is State.DELIVERED
+            assert len(notices(house)) <= 3
+            house.simulator.carrier.force_balance(Decimal(50), None)
+            await house.pass_s(1300)
+            assert (await house.rows(dear))[0].state is State.DELIVERED
+            assert len(house.simulator.inbox) == 2
+            assert notices(house)[-1] == "Gateway main works again"
+
+    async def test_an_account_that_is_right_but_not_for_sending_is_no_news_each_time(self):
+        """The balance is told, sending is refused with code 2 for an hour: one notice, few requests."""
+        async with running_house(bounce=TOLD) as house:
+            house.fault(code=2, methods=["send"])
+            await house.mail("+79990000001")
+            await until(lambda: state_of(house).suspended)
+            await house.pass_s(3600, step_s=10)
+            assert len(notices(house)) == 1
+            assert len(house.requests()) <= 9
+
+    async def test_a_gateway_without_a_balance_page_is_tried_with_a_message(self):
+        """It answers with some page: when sending works again, it is found out."""
+        async with running_house(bounce=TOLD) as house:
+            house.fault(code=3, times=1, methods=["send"])
+            house.fault(wire="html", methods=["balance"])
+            reply = await house.mail("+79990000001")
+            await until(lambda: state_of(house).suspended)
+            await house.pass_s(400)
+            assert (await house.rows(reply))[0].state is State.DELIVERED
+            assert not state_of(house).suspended
+
+
 class TestInFlight:
     """Messages under way at the moment of suspension."""
 
