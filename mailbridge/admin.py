@@ -1,7 +1,7 @@
 """What a person can ask of the bridge and do to it: the logic behind the command line, the desk and the API.
 
 Works on a store and the configuration, never on a running process: a verb writes to the queue, and the daemon notices
-(``Store.changed_outside``). JSON shapes are those of contract section 9.
+(``Store.changed_outside``). JSON shapes are those of docs/reference/json.md.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def money_json(amount: Decimal | None) -> str | None:
 
 
 def message_json(row: StoredMessage) -> dict[str, Json]:
-    """Return one message as contract section 9 has it."""
+    """Return one message as docs/reference/json.md has it."""
     sms, error = row.message, row.error
     return {
         "id": row.id,
@@ -77,7 +77,7 @@ _WAITING = frozenset({State.QUEUED, State.UNKNOWN})
 
 
 def history_json(entries: Sequence[HistoryEntry]) -> list[Json]:
-    """Return a message's history as contract section 9 has it."""
+    """Return a message's history as docs/reference/json.md has it."""
     return [
         {"at": time_json(e.at), "event": e.event, "state": e.state.value, "detail": dict(e.detail)} for e in entries
     ]

@@ -1,6 +1,6 @@
 """Logs: one JSON object a line on stdout (``ts level event`` and fields), or coloured lines for a person.
 
-Events, not sentences. The events of a message's life all carry ``id`` (contract section 8).
+Events, not sentences. The events of a message's life all carry ``id`` (docs/reference/log.md).
 Phones are masked here, in one place, unless ``log.phones: full``; texts and secrets are never handed to a logger.
 A log that cannot be written never stops the service.
 """
@@ -135,5 +135,5 @@ def _capture_libraries(threshold: int) -> None:
     root = logging.getLogger()
     root.handlers[:] = [_ToStructlog()]
     root.setLevel(max(logging.WARNING, threshold))
-    # aiosmtpd writes passwords at INFO and whole mails at DEBUG (reliability: A20); only its warnings may pass
+    # aiosmtpd writes passwords at INFO and whole mails at DEBUG; only its warnings may pass
     logging.getLogger("mail.log").setLevel(logging.WARNING)

@@ -1,7 +1,7 @@
 """What happened since the start, as counters and times; and the thin shells that count where everything passes.
 
 Counted is what is on disk: the store's shell counts a change after its commit, so that metrics, history and log agree.
-Nothing is labelled by phone, sender or text (contract section 7). One increment costs about a microsecond.
+Nothing is labelled by phone, sender or text. One increment costs about a microsecond.
 It must not decide or alter anything: what goes through a shell comes out as it went in.
 """
 
@@ -22,7 +22,7 @@ from mailbridge.queue.contract import Change, Claimed, NewMail, PutResult, Repor
 # a second sample beside each counter that says when it was made: the process's start, which nobody asked for
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library left it untyped
 
-#: log verbs of a message's life (contract section 8) that the store sees; others are counted when they occur
+#: log verbs of a message's life (docs/reference/log.md) that the store sees; others are counted when they occur
 _EVENTS = ("queued", "attempt", "sent", "deferred", "refused", "unknown", "delivered", "undelivered", "expired", "held",
            "suppressed")  # fmt: skip
 _ACCEPT_STEPS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)

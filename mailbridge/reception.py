@@ -29,7 +29,7 @@ from mailbridge.queue.contract import DedupeKey, NewMail, NewMessage, PutResult,
 
 log = structlog.get_logger()
 
-#: a mail repeated by its client is known for a day by its Message-ID, for a minute by its bytes (contract section 4)
+#: how long a mail repeated by its client is known, by its Message-ID and by its bytes (docs/explain/durability.md)
 _KNOWN_BY_ID_S = 86400.0
 _KNOWN_BY_BYTES_S = 60.0
 #: a header field with the lines it is folded onto

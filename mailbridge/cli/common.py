@@ -20,7 +20,7 @@ from mailbridge.config.model import Config
 from mailbridge.errors import ConfigError, MailbridgeError, NotFound, StoreError, WrongState
 from mailbridge.queue.contract import Store
 
-#: exit codes of contract section 2
+#: exit codes (docs/reference/cli.md)
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_TEMPFAIL = 75

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 NOT_AVAILABLE = "not available in this version"
 
-#: keys of the top level, contract sections 10 to 12
+#: keys of the top level
 KEYS = frozenset(
     {
         "aliases",

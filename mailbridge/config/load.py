@@ -22,7 +22,7 @@ from mailbridge.config.yaml import MAX_BYTES, parse_yaml
 from mailbridge.errors import ConfigError
 
 SYSTEM_CONFIG = Path("/etc/mailbridge/config.yaml")
-#: stands beside the configuration, world-readable, and is another program's (contract section 2)
+#: stands beside the configuration, world-readable, and is another program's
 _NOT_OURS = "sendmail.yaml"
 _FILE_KEYS = ("certificate", "private_key")
 

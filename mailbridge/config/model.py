@@ -1,6 +1,6 @@
 """The one typed model of the configuration; the example file, the JSON Schema and the reference page come from it.
 
-Field names are the keys of contract section 3.
+Field names are the keys that docs/reference/configuration.md lists.
 Durations are seconds (``Duration``, a float) and sizes are bytes (``Size``, an int) once loaded.
 Here stands what a single key may hold; what keys mean together is ``check.py``'s business.
 It must not read files or the environment.

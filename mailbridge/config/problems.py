@@ -1,4 +1,4 @@
-"""What is wrong in a configuration: place, what, and what to write instead (contract section 2, ``check-config``)."""
+"""What is wrong in a configuration: place, what, and what to write instead (``check-config``)."""
 
 from __future__ import annotations
 

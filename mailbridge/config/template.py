@@ -7,7 +7,7 @@ from jinja2.sandbox import SandboxedEnvironment
 
 from mailbridge.config.validate import suggest
 
-#: contract section 11
+#: what a template may use (docs/reference/configuration.md)
 _VARIABLES = "subject body from from_name to headers short host service state severity info event time sms"
 VARIABLES = frozenset(_VARIABLES.split())
 FILTERS = frozenset({"fold", "translit", "fit", "first_line", "lines"})

@@ -1,4 +1,4 @@
-"""YAML text to a tree of nodes with lines; plain words stay words (contract section 3).
+"""YAML text to a tree of nodes with lines; plain words stay words (ADR 30).
 
 Built on PyYAML's events, not on its constructors: no type is guessed, no tag is obeyed, no alias is followed,
 and depth and size are bounded before anything is built. It must not know which keys exist.

@@ -17,7 +17,7 @@ import aiohttp
 from mailbridge import __version__
 from mailbridge.errors import NotSent, OutcomeUnknown
 
-#: the largest answer to 100 messages has about 8 KB (contract section 5)
+#: the largest answer to 100 messages has about 8 KB
 MAX_ANSWER_BYTES = 64 * 1024
 #: shorter than what servers wait (Apache: 5 s), because a connection closed under a request leaves its fate unknown
 KEEPALIVE_S = 4.0

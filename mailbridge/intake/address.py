@@ -1,9 +1,9 @@
 """Envelope addresses: a strict grammar for MAIL FROM and RCPT TO, and what a recipient address means.
 
 First step of the flow, at RCPT TO, so that a wrong address costs nothing. Pure. Must not decode anything: an encoded
-word, a control character or a non-ASCII byte in an address is refused, never interpreted (reliability.md 2.1 A5 to A7).
+word, a control character or a non-ASCII byte in an address is refused, never interpreted.
 
-Grammar: RFC 5321 section 4.1.2, less source routes, more lenient with dots. Recipient: contract section 4.
+Grammar: RFC 5321 section 4.1.2, less source routes, more lenient with dots.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def parse_recipient(
     """Understand a recipient's address, given without angle brackets; ``notify`` and ``orcpt`` are left to the door.
 
     *domains* maps lower-case domains to channels, *aliases* lower-case names to numbers. An alias wins over a number.
-    Raises: Rejected, and nothing else, with the replies of contract section 4: UNKNOWN_DOMAIN (also for attempts to
+    Raises: Rejected, and nothing else, with these replies: UNKNOWN_DOMAIN (also for attempts to
     relay), NOT_A_PHONE, IMPOSSIBLE_NUMBER, COUNTRY_NOT_ALLOWED, BAD_OPTION, BAD_ADDRESS, NON_ASCII_ADDRESS.
     """
     path = parse_address(address)

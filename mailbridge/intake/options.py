@@ -4,7 +4,7 @@ Headers win over address options, those over rules, those over the defaults (``O
 Must not decide what a wrong option costs: parsers raise ``ValueError`` with what to write instead; ``read_headers``
 refuses the mail where a misunderstanding would send at a wrong time or over a wrong channel, and notes everything else.
 
-Sources: contract section 4; smsc-api.md section 2.2 (``time forms``, ``valid``, ``id``) and 9.3 (sender names).
+Sources: smsc-api.md section 2.2 (``time forms``, ``valid``, ``id``) and 9.3 (sender names).
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from mailbridge.model.reply import Reply
 
 
 class ErrorClass(StrEnum):
-    """What an error means for the message; the ``class`` of contract section 9."""
+    """What an error means for the message; the ``class`` of docs/reference/json.md."""
 
     REFUSED = "refused"
     DEFERRED = "deferred"

@@ -48,7 +48,7 @@ QUEUED = Reply(250, "2.0.0", "Ok: queued")
 RECIPIENT_OK = Reply(250, "2.1.5", "Ok")
 SENDER_OK = Reply(250, "2.1.0", "Ok")
 
-#: RCPT TO, contract section 4
+#: RCPT TO
 UNKNOWN_DOMAIN = Reply(550, "5.7.1", "Relaying denied: this server takes mail for its own SMS domains only")
 NOT_A_PHONE = Reply(550, "5.1.1", "Not a phone number and not an alias")
 IMPOSSIBLE_NUMBER = Reply(550, "5.1.3", "Impossible phone number")
@@ -105,7 +105,7 @@ UNUSABLE_MAIL = Reply(554, "5.6.0", "Nothing in this mail can be sent as an SMS"
 LOCAL_ERROR = Reply(451, "4.3.0", "Local error, try later")
 QUEUE_FULL = Reply(452, "4.3.1", "Insufficient storage, try later")
 
-#: what the gateway's codes become, contract section 5; the words are completed with the gateway's own code
+#: what the gateway's codes become (docs/reference/error-codes.md); the words are completed with the gateway's own code
 GATEWAY_PARAMETERS = Reply(554, "5.3.5", "SMSC error 1: parameters error")
 GATEWAY_DATE = Reply(554, "5.5.4", "SMSC error 5: invalid date format")
 GATEWAY_DENIED = Reply(550, "5.7.1", "SMSC error 6: message is denied")

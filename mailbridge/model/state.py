@@ -1,4 +1,4 @@
-"""The states of a message and the only moves between them (contract section 6).
+"""The states of a message and the only moves between them (docs/reference/states.md).
 
 Rule: everything that says which move is legal stands in ``MOVES``; the stores refuse any other.
 Status rank never falls: nothing leads away from ``delivered``.

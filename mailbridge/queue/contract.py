@@ -124,7 +124,7 @@ class Change:
     attempt: int | None = None
     to: State
     at: datetime
-    #: log verb of contract section 8: ``sent deferred refused unknown delivered undelivered expired cancelled …``;
+    #: log verb (docs/reference/log.md): ``sent deferred refused unknown delivered undelivered expired cancelled …``;
     #: empty: nothing worth a line in the history happened, only timers move
     event: str
     detail: Detail = field(default_factory=dict)

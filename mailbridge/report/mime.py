@@ -1,7 +1,7 @@
 """Encoders that let foreign text into a mail of ours without ever starting a new line of its header.
 
 Place in the flow: below ``dsn`` and ``notice``, which are made of nothing but these functions.
-It must not trust a string: subjects, addresses and gateway words are written by others (reliability.md 2.1 A5).
+It must not trust a string: subjects, addresses and gateway words are written by others.
 Everything here is pure and its output is ASCII with CRLF line ends.
 """
 

@@ -1,7 +1,7 @@
 """Tell senders what became of their mail: take due reports from the store, build them, queue them for the mailer.
 
 Place in the flow: after delivery, before ``mailer``. The report is written to the store as intent, in the transaction
-that marks its items as reported, so a crash before or after leaves exactly one (reliability.md C10).
+that marks its items as reported, so a crash before or after leaves exactly one.
 It must not send anything, and must not report about a report: what may not be mailed is logged and stands in the
 history all the same.
 """
@@ -20,7 +20,7 @@ from mailbridge.queue.contract import Detail, DueReport, Json, OutgoingMail, Rep
 from mailbridge.report.dsn import ReportSettings, build_report, is_plain_address
 from mailbridge.report.policy import why_untold
 
-#: reports one sender gets in a day (UTC); what is more is logged only (reliability.md 2.4)
+#: reports one sender gets in a day (UTC); what is more is logged only
 MAX_REPORTS_PER_SENDER_PER_DAY = 100
 _BATCH = 50
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from mailbridge.queue.contract import Report
 
-#: enhanced code (RFC 3463; contract section 5) -> what happened, what to do
+#: enhanced code (RFC 3463) -> what happened, what to do
 FAILURES: dict[str, tuple[str, str]] = {
     "5.1.1": (
         "the gateway cannot deliver to this number",

@@ -72,7 +72,7 @@ def _plain(amount: Decimal) -> str:
 
 
 def _rfc3339(timestamp: float) -> str:
-    """Return a Unix time as the contract writes times."""
+    """Return a Unix time in RFC 3339."""
     return datetime.fromtimestamp(timestamp, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 

@@ -1,4 +1,4 @@
-"""Whether the process is up and whether it can do its work: ``/livez`` and ``/readyz`` (contract section 7)."""
+"""Whether the process is up and whether it can do its work: ``/livez`` and ``/readyz``."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every code and every status of the gateway, through the whole bridge: reply, state, report, requests.
 
-Contract section 5 is the table; each row here is one of its rows.
+docs/reference/error-codes.md is the table; each row here is one of its rows.
 """
 
 from __future__ import annotations

@@ -250,7 +250,7 @@ class TestContent:
             assert report.whole["In-Reply-To"] == "<m1@example.org>"
 
     async def test_nothing_from_outside_makes_a_line_of_the_report(self):
-        """CR and LF hidden in the subject, ENVID or ORCPT stay text (reliability.md D3)."""
+        """CR and LF hidden in the subject, ENVID or ORCPT stay text."""
         async with running_house() as house:
             reply = await house.mail(
                 (REFUSED, "ORCPT=rfc822;a+0D+0AX-Evil:+201@x"), subject="=?utf-8?q?a=0D=0AX-Evil:_1?=",

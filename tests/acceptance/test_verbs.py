@@ -62,7 +62,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 
 async def test_a_text_goes_through_the_queue_and_its_life_can_be_steered(desk):
-    """Send, list, show, hold, release, cancel, retry: the shapes of contract section 9, the states of section 6."""
+    """Send, list, show, hold, release, cancel, retry: the shapes and states of docs/reference."""
     (sent,) = await desk.data("send", "8 (999) 123-45-67", "hi there")
     one, two = await desk.data("send", "79991234568", "+79991234569", "to two")
     listed = await desk.data("queue", "list")
@@ -111,7 +111,7 @@ async def test_wrong_usage_is_exit_2(desk, words):
 
 
 async def test_preview_says_what_would_be_sent_and_what_it_costs(desk):
-    """Contract section 9: the shape, the price only when asked for; nothing is sent."""
+    """The shape of docs/reference/json.md, the price only when asked for; nothing is sent."""
     desk.gateway.answers["send"] = lambda _form: {"cost": 2.5, "cnt": "1"}
     words = ("preview", str(desk.folder / "mail.eml"), "--to", "79991234567@sms.local")
     free = await desk.data(*words)
@@ -162,7 +162,7 @@ async def test_gateways_can_be_looked_at_and_stopped_by_hand(desk):
 
 
 async def test_balance_is_a_decimal_string(desk):
-    """Contract section 9; what the gateway refuses is exit 1 with its own words."""
+    """What the gateway refuses is exit 1 with its own words."""
     plain = await desk.data("balance")
     desk.gateway.answers["balance"] = lambda _form: {"credit": "100", "balance": "5.1", "currency": "RUR"}
     full = await desk.data("balance")

@@ -18,7 +18,7 @@ from mailbridge.errors import ConfigError
 BASE = "gateways:\n  main: {login: acme, password: secret}\n"
 
 #: the configuration that users are promised, word for word but for the shortened hash
-CONTRACT = """\
+PROMISED = """\
 smtp:
   hostname: sms.example.org
   listen:
@@ -29,7 +29,7 @@ smtp:
       private_key: /path/key.pem
       allow: [127.0.0.0/8, "::1"]    # client networks; this is the default
       auth: off                      # off | optional | required
-      legacy: false                  # old devices: see the issue on the door
+      legacy: false                  # old devices
   domains:                           # recipient domain -> channel
     sms.local: sms
   reply: verdict                     # verdict | queued
@@ -83,9 +83,9 @@ def load(folder: Path, text: str, **options) -> Config:
     return load_config(file, environ=options.pop("environ", {}), **options)
 
 
-def test_the_contract_loads(tmp_path: Path):
+def test_the_promised_configuration_loads(tmp_path: Path):
     """The promised configuration is taken as it stands."""
-    config = load(tmp_path, CONTRACT, environ={"SMSC_PASSWORD": "p", "SMSC_SECRET": "s"})
+    config = load(tmp_path, PROMISED, environ={"SMSC_PASSWORD": "p", "SMSC_SECRET": "s"})
     assert config.smtp.listen[0].tls == "off"
     assert config.smtp.max_message_size == 10_000_000
     assert config.smtp.verdict_wait == 10.0
@@ -97,12 +97,12 @@ def test_the_contract_loads(tmp_path: Path):
 
 
 @pytest.mark.parametrize("tls", ["starttls", "required", "implicit"])
-def test_the_contract_loads_with_tls(tmp_path: Path, tls: str):
+def test_the_promised_configuration_loads_with_tls(tmp_path: Path, tls: str):
     """With a certificate and a key that are there, and with comments beside the keys, as before."""
     authority = trustme.CA()
     leaf = authority.issue_cert("sms.example.org")
     leaf.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    text = CONTRACT.replace("tls: off ", f"tls: {tls} ")
+    text = PROMISED.replace("tls: off ", f"tls: {tls} ")
     text = text.replace("/path/cert.pem", str(tmp_path / "both.pem")).replace(
         "/path/key.pem", str(tmp_path / "both.pem")
     )
@@ -242,14 +242,14 @@ def test_a_file_that_is_not_there(tmp_path: Path, name: str):
 
 def test_secrets_are_not_in_any_repr(tmp_path: Path):
     """No way of printing the configuration shows a secret."""
-    text = CONTRACT.replace("smtp://127.0.0.1:25 ", "smtp://u:canary@127.0.0.1:25 ")
+    text = PROMISED.replace("smtp://127.0.0.1:25 ", "smtp://u:canary@127.0.0.1:25 ")
     config = load(tmp_path, text, environ={"SMSC_PASSWORD": "canary", "SMSC_SECRET": "canary"})
     assert "canary" not in f"{config!r} {config} {config.gateways['main']!r} {config.bounce!r}"
 
 
 def test_loading_is_quick_and_light(tmp_path: Path):
-    """The contract's configuration takes well under 150 ms and loads no library of the other rooms."""
-    load(tmp_path, CONTRACT, environ={"SMSC_PASSWORD": "p", "SMSC_SECRET": "s"})
+    """The promised configuration takes well under 150 ms and loads no library of the other rooms."""
+    load(tmp_path, PROMISED, environ={"SMSC_PASSWORD": "p", "SMSC_SECRET": "s"})
     fastest = min(_timed(tmp_path / "config.yaml") for _ in range(5))
     assert fastest < 0.15
     code = "import sys, mailbridge.config.load; print(*sys.modules)"

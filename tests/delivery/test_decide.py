@@ -1,4 +1,4 @@
-"""What outcomes, receipts and time mean for a message: each rule of contract section 5, as values."""
+"""What outcomes, receipts and time mean for a message: each rule of docs/reference/error-codes.md, as values."""
 
 from __future__ import annotations
 
@@ -133,7 +133,9 @@ def unknown(**fields):
 
 def answer_at(seconds: float, answer, **fields):
     """Decide about an answer that comes so many seconds after giving up."""
-    return decide_answer(unknown(**fields), answer, policy=POLICY, read=read, now=later(seconds), asked_at=later(seconds))
+    return decide_answer(
+        unknown(**fields), answer, policy=POLICY, read=read, now=later(seconds), asked_at=later(seconds)
+    )
 
 
 def test_found_means_sent():

@@ -208,13 +208,13 @@ class DeliveryMachine(RuleBasedStateMachine):
     # -- what must hold
     @invariant()
     def nothing_goes_out_twice(self) -> None:
-        """I2: the ledger holds each text once at most."""
+        """The ledger holds each text once at most."""
         type(self).steps += 1
         assert all(count == 1 for count in self.gateway.texts.values()), self.gateway.texts
 
     @invariant()
     def rank_never_falls(self) -> None:
-        """I4: nothing leads away from delivered, nor from an end but to delivered."""
+        """Nothing leads away from delivered, nor from an end but to delivered."""
         for id_ in self.ids:
             now, before = self.run(self.post.state(id_)), self.seen.get(id_)
             if before in FINAL and now is not before:
@@ -223,7 +223,7 @@ class DeliveryMachine(RuleBasedStateMachine):
 
     @invariant()
     def no_failure_is_told_of_what_was_taken(self) -> None:
-        """I3: failed or expired by our own word means that the gateway does not have it."""
+        """Failed or expired by our own word means that the gateway does not have it."""
         taken = {text for text, count in self.gateway.texts.items() if count}
         for id_ in self.ids:
             row = self.run(self.post.row(id_))
@@ -231,7 +231,7 @@ class DeliveryMachine(RuleBasedStateMachine):
                 assert row.message.text not in taken, row
 
     async def _settle(self) -> None:
-        """I1 and I6: with a gateway that is well, everything comes to an end, without a step from outside."""
+        """With a gateway that is well, everything comes to an end, without a step from outside."""
         self.gateway.way = "taken"
         for _ in range(80):
             self.post.clock.advance(15)

@@ -45,16 +45,16 @@ def test_a_code_row_has_what_its_verdict_needs(row):
         (8, Verdict.REFUSED, "550 5.1.1"),
     ],
 )
-def test_refusals_have_the_contracts_replies(code, verdict, reply):
-    """Contract section 5, column SMTP."""
+def test_refusals_have_their_replies(code, verdict, reply):
+    """docs/reference/error-codes.md, column SMTP."""
     row = CODES[code]
     assert row.verdict is verdict
     assert str(row.reply).startswith(reply + f" SMSC error {code}: ")
 
 
 @pytest.mark.parametrize(("code", "first", "longest"), [(2, 60, 600), (3, 30, 600), (4, 300, 3600)])
-def test_suspensions_have_the_contracts_probe_times(code, first, longest):
-    """Contract section 5: 2 after 60 s, 3 after 30 s, 4 after 5 minutes; up to 10 minutes, 4 up to an hour."""
+def test_suspensions_have_their_probe_times(code, first, longest):
+    """2 after 60 s, 3 after 30 s, 4 after 5 minutes; up to 10 minutes, 4 up to an hour."""
     assert (CODES[code].probe_after_s, CODES[code].probe_max_s) == (first, longest)
 
 

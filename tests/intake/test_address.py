@@ -72,7 +72,7 @@ def refusal(parse, *args, **kwargs):
     ],
 )
 def test_recipients(address, options):
-    """Every spelling of the contract is understood, and the address is kept as given."""
+    """Every promised spelling is understood, and the address is kept as given."""
     understood = recipient(address)
     assert understood.phone == "+79991234567"
     assert understood.channel == "sms"

@@ -61,7 +61,7 @@ def test_options_by_strength():
 
 
 def test_every_option_reaches_the_message():
-    """Each header of the contract is found in the message."""
+    """Each header is found in the message."""
     letter = mail(
         X_SMS_Sender="NAGIOS", X_SMS_Translit="1", X_SMS_Text="Привет", X_SMS_Time="2026-03-01T16:00:00+03:00", X_SMS_Valid="90m",
         X_SMS_Flash="1", X_SMS_Max_Parts="1", X_SMS_Channel="sms", X_SMS_Id="job-7",
@@ -72,7 +72,7 @@ def test_every_option_reaches_the_message():
     )  # fmt: skip
 
 
-def test_address_options_of_the_contract():
+def test_every_address_option():
     """``79991234567+flash+sender=NAGIOS+translit=1`` is a flash message from NAGIOS, left to the gateway to write."""
     message = composed(mail(body="диск"), to(("flash", ""), ("sender", "NAGIOS"), ("translit", "1")))
     assert (message.flash, message.sender, message.translit) == (True, "NAGIOS", 1)

@@ -44,7 +44,7 @@ def refusal(numbers, text):
     ],
 )
 def test_the_ways_people_write_a_number(text):
-    """Every form of the contract and the two international prefixes give the same number."""
+    """Every form people write and the two international prefixes give the same number."""
     assert RUSSIA.read(text) == "+79991234567"
 
 

@@ -134,7 +134,7 @@ def test_small_values_refused(parse, value):
 
 
 def test_headers_are_read_in_any_case():
-    """Every X-SMS header of the contract lands in its field."""
+    """Every X-SMS header lands in its field."""
     options, notes = read_headers(
         (
             ("Subject", "x"), ("X-SMS-Sender", "NAGIOS"), ("x-sms-translit", "auto"), ("X-Sms-Text", "hello"), ("X-SMS-Time", "+5"),

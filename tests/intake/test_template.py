@@ -88,7 +88,7 @@ def test_every_name_may_be_used(name):
 
 
 def test_filters():
-    """The five filters of the contract."""
+    """The five filters."""
     assert fill("{{ subject|fold }}", subject="«a» — №") == '"a" - No.'
     assert fill("{{ subject|translit }}", subject="Щи") == "Schi"
     assert fill("{{ body|fit(1) }}", body="я" * 100) == "я" * 69 + "…"

@@ -2,7 +2,7 @@
 
 Between the wire and the verdicts, the incoming half of the codec. Pure.
 Must not decide what an answer means for a message, and must not read a shape that is not documented as a success.
-Source: smsc-api.md 1.6 and 2.4 to 2.7; hostile shapes: reliability.md 2.5.
+Source: smsc-api.md 1.6 and 2.4 to 2.7.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 Between ``answers`` and the client. Pure, and total: every answer gives a value for every message asked about.
 Must not guess in a message's favour: what is not clearly taken or clearly refused is ``Unknown``.
-Source: contract section 5; smsc-api.md 2.4 to 2.8, 4.2 to 4.4, 6.1.
+Source: docs/reference/error-codes.md; smsc-api.md 2.4 to 2.8, 4.2 to 4.4, 6.1.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ def judge_send(parsed: Parsed, batch: Batch) -> list[Outcome]:
 
 
 def judge_failure(failure: Failure, batch: Batch) -> Outcome:
-    """Say what a refusal of the whole request means (contract section 5)."""
+    """Say what a refusal of the whole request means (docs/reference/error-codes.md)."""
     row = code_row(failure.code)
     error = _error(row, failure)
     match row.verdict:
