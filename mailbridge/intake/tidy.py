@@ -43,6 +43,8 @@ _BLOCK_LINE = re.compile(
 )
 _DATE_LINE = re.compile(r"(?i)[*]?(?:sent|date|отправлено|дата) ?:")
 _SUBJECT_LINE = re.compile(r"(?i)[*]?(?:subject|тема|to|кому|sent|date|отправлено|дата) ?:")
+#: without any of these no earlier mail begins anywhere: a rule of dashes, a line that ends in a colon, a ``From:`` line
+_HISTORY_HINT = re.compile(r"(?im)--|:[ \t]*$|^[ \t]*[*]?(?:from|от|от кого|von|de) ?:")
 _PGP_HEAD = re.compile(r"-----BEGIN PGP SIGNED MESSAGE-----\n(?:[A-Za-z]+: [^\n]*\n)*\n?")
 _PGP_SIGNATURE = re.compile(r"\n?-----BEGIN PGP SIGNATURE-----[^\0]*?(?:-----END PGP SIGNATURE-----|\Z)")
 
@@ -58,8 +60,10 @@ def tidy_body(text: str, *, reply: bool = False) -> str:
         text = _PGP_SIGNATURE.sub("\n", _PGP_HEAD.sub("", text, count=1))
     # the blank of "-- " tells a signature from a separator
     lines = [line if line == _SIGNATURE else line.strip() for line in text.split("\n")]
-    lines = _cut_history(lines)
-    lines = _cut_signature(lines)
+    if _HISTORY_HINT.search(text) is not None:
+        lines = _cut_history(lines)
+    if "--" in text:
+        lines = _cut_signature(lines)
     lines = _cut_quotes(lines, reply=reply)
     lines = _cut_phone_signature(lines)
     kept = [
