@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from typing import NewType
 
 #: E.164 with ``+``, digits only after it (ITU-T E.164: at most 15 digits)
 Phone = NewType("Phone", str)
 
+_DIGIT = re.compile(r"\d")
+#: digits that a masked number keeps
+_SHOWN = 4
+
 
 def mask_phone(phone: str) -> str:
     """Return *phone* with all but its last four digits as ``*``, for logs: ``+79991234567`` -> ``+*******4567``."""
-    shown = 4
-    keep = len(phone) - shown
-    return "".join("*" if i < keep and c.isdigit() else c for i, c in enumerate(phone))
+    return _DIGIT.sub("*", phone[:-_SHOWN]) + phone[-_SHOWN:]
 
 
 def digits_of(phone: str) -> str:

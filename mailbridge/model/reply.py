@@ -40,7 +40,8 @@ class Reply:
 
     def with_text(self, text: str) -> Reply:
         """Return the same verdict in other words; what is not printable ASCII becomes ``?``, length is capped."""
-        clean = "".join(c if c.isascii() and c.isprintable() else "?" for c in text)[:400]
+        is_clean = text.isascii() and text.isprintable()
+        clean = (text if is_clean else "".join(c if c.isascii() and c.isprintable() else "?" for c in text))[:400]
         return replace(self, text=clean)
 
 

@@ -52,15 +52,17 @@ def why_untold(item: ReportItem, *, reportable: bool) -> str | None:
 def _why_automatic(mail: Mail) -> str | None:
     if _keyword(mail.auto_submitted) not in _AUTO_SUBMITTED_WELCOME:
         return "the mail is an automatic answer (Auto-Submitted)"
-    if _keyword(mail.header("Precedence")) in _PRECEDENCE_OF_CROWDS:
+    # backwards, so that the first field of a name is the one that counts
+    fields = {name.lower(): value for name, value in reversed(mail.headers)}
+    if _keyword(fields.get("precedence")) in _PRECEDENCE_OF_CROWDS:
         return "the mail was sent to many (Precedence)"
-    if mail.header("List-Id") is not None:
+    if "list-id" in fields:
         return "the mail came over a mailing list (List-Id)"
-    if _keyword(mail.header("Content-Type")) == "multipart/report":
+    if _keyword(fields.get("content-type")) == "multipart/report":
         return "the mail is a report itself"
-    if (mail.header("Return-Path") or "").strip() == "<>":
+    if fields.get("return-path", "").strip() == "<>":
         return "the mail came from the null sender (Return-Path)"
-    if _OUR_REPORT.search(f"{mail.header('In-Reply-To') or ''} {mail.header('References') or ''}"):
+    if _OUR_REPORT.search(f"{fields.get('in-reply-to', '')} {fields.get('references', '')}"):
         return "the mail answers a report of ours (In-Reply-To)"
     return None
 
