@@ -32,6 +32,9 @@ log = structlog.get_logger()
 #: how long the loop sleeps at most, so that a clock that jumps or a verb's change is noticed
 IDLE_S = 1.0
 _STORE_RETRY_S = 0.5
+#: bounds of the rows one claim looks at; it doubles with each that finds more to send
+_LEAST_LOOK = 50
+_MOST_LOOK = 1000
 
 
 class Dispatcher:
@@ -67,6 +70,8 @@ class Dispatcher:
         #: message id -> number of the part of a refused batch it belongs to
         self._parts: dict[str, int] = {}
         self._part_number = 0
+        #: how many due rows the next claim looks at
+        self._look = _MOST_LOOK
         #: wall time of the loop's last turn, for health
         self.beat_at = clock.now()
 
@@ -174,7 +179,7 @@ class Dispatcher:
         try:
             claimed = await self._store.claim(
                 now=self._clock.now(),
-                limit=free * carrier.gateway.max_batch,
+                limit=min(free * carrier.gateway.max_batch, self._look),
                 node=self._node,
                 gateways=frozenset({carrier.name}),
                 plan=plan,
@@ -183,6 +188,9 @@ class Dispatcher:
             log.warning("store trouble", doing="claim", because=type(error).__name__)
             await wait_for_ring(self._wake, _STORE_RETRY_S, self._clock)
             return ()
+        # few phones make small requests: to look at many more rows than can leave would be for nothing
+        taken = sum(len(request.messages) for request in claimed)
+        self._look = max(_LEAST_LOOK, min(2 * taken, _MOST_LOOK))
         # the carrier goes along: a reload may take it off the board before its attempt begins
         return [(carrier, request) for request in claimed]
 

@@ -11,6 +11,8 @@ import asyncio
 import ipaddress
 import math
 import re
+from collections.abc import Awaitable, Callable
+from functools import lru_cache
 from typing import Any, ClassVar
 
 import aiosmtpd.smtp
@@ -50,6 +52,8 @@ class Conversation(SMTP):
     AuthLoginUsernameChallenge = "Username:"
     AuthLoginPasswordChallenge = "Password:"
     _command_names: ClassVar[tuple[str, ...]] = ()
+    #: verb -> the method that carries it out, of the class
+    _commands: ClassVar[dict[str, Callable[[Any, str], Awaitable[None]]]] = {}
 
     # never None while a command is carried out, which is the only time they are looked at
     session: aiosmtpd.smtp.Session
@@ -58,10 +62,14 @@ class Conversation(SMTP):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        cls._command_names = tuple(name for name in dir(cls) if name.startswith(("smtp_", "auth_")))
+        cls._commands = {n.removeprefix("smtp_"): getattr(cls, n) for n in dir(cls) if n.startswith("smtp_")}
+        cls._command_names = tuple(name for name in dir(cls) if name.startswith("auth_"))
 
     def __dir__(self) -> tuple[str, ...]:
-        """Name the commands alone: aiosmtpd walks ``dir(self)`` twice for each connection to find them."""
+        """Name the mechanisms alone: aiosmtpd walks ``dir(self)`` twice for each connection to find its tables.
+
+        The commands are looked up in a table of the class (``_commands``), built once.
+        """
         return self._command_names
 
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
@@ -313,7 +321,12 @@ class Conversation(SMTP):
     @property
     def is_local(self) -> bool:
         """True when nobody can listen on the way: loopback or a unix socket."""
-        return self.client.address == UNIX_CLIENT or ipaddress.ip_address(self.client.address).is_loopback
+        return self.client.address == UNIX_CLIENT or _is_loopback(self.client.address)
+
+
+@lru_cache(maxsize=1024)
+def _is_loopback(address: str) -> bool:
+    return ipaddress.ip_address(address).is_loopback
 
 
 def _wire(answer: Reply) -> bytes:

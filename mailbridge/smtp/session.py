@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from mailbridge.errors import IntakeError
@@ -48,12 +47,12 @@ class Session(Authentication):
             return await self.fault(reply.BAD_ARGUMENT)
         if self.site.roll.is_closing and verb != "QUIT":
             return await self.answer(reply.SHUTTING_DOWN)
-        command: Callable[[str], Awaitable[None]] | None = self._smtp_methods.get(verb)
+        command = self._commands.get(verb)
         if command is None:
             return await self.fault(reply.UNKNOWN_COMMAND if verb else reply.BAD_SYNTAX)
         if self.site.listener.tls == "required" and not self.is_encrypted and verb not in _BEFORE_TLS:
             return await self.fault(reply.TLS_REQUIRED)
-        return await command(argument.decode("latin-1").strip(" \t"))
+        return await command(self, argument.decode("latin-1").strip(" \t"))
 
     # -- greetings
 

@@ -10,6 +10,7 @@ import ipaddress
 import ssl
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Protocol
 
 from mailbridge.clock import Clock
@@ -163,8 +164,7 @@ class Site:
         """Tell whether a client of that IP address may come in; a unix socket's mode has decided already."""
         if address == UNIX_CLIENT:
             return True
-        ip = ipaddress.ip_address(address)
-        return any(ip in network for network in self.allow if network.version == ip.version)
+        return _is_within(address, self.allow)
 
     async def take(self, mail: ReceivedMail) -> Sequence[Reply]:
         """Hand *mail* over and return the replies: one, or on LMTP one for each recipient. Never raises."""
@@ -187,6 +187,13 @@ class Site:
 
 #: ``Client.address`` of a client on a unix socket
 UNIX_CLIENT = "unix"
+
+
+@lru_cache(maxsize=4096)
+def _is_within(address: str, networks: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]) -> bool:
+    """Tell whether *address* lies in one of *networks*; the same few clients come again and again."""
+    ip = ipaddress.ip_address(address)
+    return any(ip in network for network in networks if network.version == ip.version)
 
 
 def parse_networks(texts: Sequence[str]) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:

@@ -39,13 +39,13 @@ async def test_the_tables_of_commands_are_those_aiosmtpd_would_find() -> None:
         site = door.door._prepare(Listener())._site
     session = Session(site, asyncio.get_running_loop())
     everything = object.__dir__(session)
-    assert session._smtp_methods == {
+    assert {verb: command.__get__(session) for verb, command in session._commands.items()} == {
         name.removeprefix("smtp_"): getattr(session, name) for name in everything if name.startswith("smtp_")
     }
     assert {mechanism: found.method for mechanism, found in session._auth_methods.items()} == {
         name.removeprefix("auth_"): getattr(session, name) for name in everything if name.startswith("auth_")
     }
-    assert set(session._smtp_methods) >= {name.removeprefix("smtp_") for name in dir(SMTP) if name.startswith("smtp_")}
+    assert set(session._commands) >= {name.removeprefix("smtp_") for name in dir(SMTP) if name.startswith("smtp_")}
     assert session._handle_hooks == {}
 
 
