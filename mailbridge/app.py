@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from mailbridge import lean
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.model import Config
@@ -228,6 +229,7 @@ class Bridge:
                 store=store, board=self.board, clock=clock, settings=config.queue, wake=self._wake_all,
                 alarm=self._notices.message_held,
             ),
+            "memory": lean.GiveBack(lambda: self._rush.total),
             "reporter": Reporter(
                 store=store, clock=clock, settings=report_settings, by_mail=config.bounce.mode == "mail",
                 wake_mailer=self._ring("mailer"),

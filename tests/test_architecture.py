@@ -26,7 +26,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "clock": (set(), "time is handed in from the top"),
     "log": ({"model.phone"}, "masks phones, in one place"),
     "failpoints": (set(), "knows only names"),
-    "lean": (set(), "what the daemon's start does for its memory, before anything else is imported"),
+    "lean": (set(), "what the daemon does for its memory: before anything else is imported, and after a burst"),
     "loops": ({"clock", "errors"}, "the shape of a duty, not what it does"),
     "meter": (
         {"clock", "gateway.contract", "model", "queue.contract"},
@@ -62,7 +62,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "simulator": ({"clock", "errors"}, "the other side of the wire: a mistake shared with the bridge would be unseen"),
     "app": (
         {
-            "clock", "config", "delivery", "errors", "gateway", "intake", "loops", "meter", "model", "operator",
+            "clock", "config", "delivery", "errors", "gateway", "intake", "lean", "loops", "meter", "model", "operator",
             "queue.contract", "reception", "report", "smtp", "web",
         },
         "the only file that knows all parts",

@@ -34,7 +34,7 @@ IDLE_S = 1.0
 _STORE_RETRY_S = 0.5
 #: bounds of the rows one claim looks at; it doubles with each that finds more to send
 _LEAST_LOOK = 50
-_MOST_LOOK = 1000
+_MOST_LOOK = 400
 
 
 class Dispatcher:

@@ -26,10 +26,13 @@ class Rush:
         self._window_began_s = clock.monotonic()
         self._count = 0
         self._last_count = 0
+        #: mails taken since the start
+        self.total = 0
 
     def arrived(self) -> None:
         """A mail was taken."""
         self._roll()
+        self.total += 1
         self._count += 1
 
     @property

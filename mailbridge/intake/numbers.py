@@ -30,7 +30,7 @@ _INTERNATIONAL_PREFIX = "00"
 _KINDS = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
 #: a prefix longer than a country code names a range on purpose, premium ones included
 _COUNTRY_CODE_DIGITS = 3
-_REMEMBERED = 16_384
+_REMEMBERED = 2_048
 #: allowed, in use, not a fixed line
 _BEST = (True, True, True)
 

@@ -48,12 +48,12 @@ class SqliteFile:
         """Return the engine of the one writer: each transaction takes the write lock at once, each commit syncs."""
         # 16 MB between checkpoints: ids are random, so the pages written twice in between are what is saved
         log = ("wal_autocheckpoint = 4000", "journal_size_limit = 67108864")
-        pragmas = ("synchronous = FULL", "cache_size = -3000", *log)
+        pragmas = ("synchronous = FULL", "cache_size = -1000", *log)
         return self._engine("BEGIN IMMEDIATE", pragmas)
 
     def reading_engine(self) -> Engine:
         """Return an engine that cannot write."""
-        return self._engine("BEGIN", ("query_only = ON", "cache_size = -1000"))
+        return self._engine("BEGIN", ("query_only = ON", "cache_size = -500"))
 
     def _engine(self, begin: str, pragmas: tuple[str, ...]) -> Engine:
         def connect() -> sqlite3.Connection:

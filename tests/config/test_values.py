@@ -13,7 +13,8 @@ from mailbridge.config.addresses import (
 from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.config.template import FILTERS, VARIABLES
 from mailbridge.config.units import format_duration, format_size, parse_duration, parse_size
-from mailbridge.intake.template import _ENVIRONMENT, NAMES
+from mailbridge.intake.sandbox import ENVIRONMENT
+from mailbridge.intake.template import NAMES
 
 
 @pytest.mark.parametrize(
@@ -167,7 +168,7 @@ def test_not_smarthosts(url: str):
 def test_templates_know_what_the_composer_knows():
     """Names and filters that pass the check are those that a mail's text can be made of."""
     assert set(NAMES) == VARIABLES
-    assert set(_ENVIRONMENT.filters) >= FILTERS
+    assert set(ENVIRONMENT.filters) >= FILTERS
 
 
 @pytest.mark.parametrize(

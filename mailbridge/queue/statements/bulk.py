@@ -16,7 +16,7 @@ from sqlalchemy.sql import Delete, Insert, Update
 from mailbridge.queue.rows import Values
 
 #: rows of one INSERT, largest first: few different statements, so that the driver's cache of them holds all
-_STEPS = (64, 16, 4, 1)
+_STEPS = (64, 32, 16, 8, 4, 2, 1)
 
 
 class Bulk:
