@@ -55,6 +55,9 @@ async def test_a_client_that_waits_for_a_verdict_at_the_end_hears_that_its_mail_
             await until(lambda: bridge.events_called("stopping"))
             gate.set()
         code, words, quit_code = await client
+        # a second signal would say "at once": it ends by the first
+        async with asyncio.timeout(60):
+            await bridge.process.wait()
         assert await bridge.stop() == 0
         (row,) = await bridge.data("queue", "list")
 
