@@ -61,7 +61,6 @@ class Dispatcher:
         self._node = node
         self._failpoint = failpoint
         self._wake = asyncio.Event()
-        self._stopping = False
         self._stop = asyncio.Event()
         #: set while ``run`` does not
         self._ended = asyncio.Event()
@@ -97,13 +96,13 @@ class Dispatcher:
         """Send until ``stop``; an error nobody foresaw costs one turn of the loop."""
         self._ended.clear()
         try:
-            while not self._stopping:
+            while not self._stop.is_set():
                 self._wake.clear()
                 self.beat_at = self._clock.now()
                 claimed = await self._claim()
                 if not claimed:
                     await self._sleep()
-                elif self._stopping:
+                elif self._stop.is_set():
                     await self._try_to_apply(
                         [put_back(row, now=self._clock.now()) for _, one in claimed for row in one.messages]
                     )
@@ -123,7 +122,6 @@ class Dispatcher:
 
     async def stop(self, limit_s: float) -> None:
         """Claim nothing more and settle what is in flight, at most *limit_s*; the rest becomes ``unknown``."""
-        self._stopping = True
         self._stop.set()
         self._wake.set()
         ends = self._clock.monotonic() + limit_s

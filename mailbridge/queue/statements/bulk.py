@@ -7,16 +7,12 @@ the driver as they are. Only for columns whose values need no conversion: texts,
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain
 from typing import Any
 
 from sqlalchemy import Connection
 from sqlalchemy.sql import Delete, Insert, Update
 
 from mailbridge.queue.rows import Values
-
-#: rows of one INSERT, largest first: few different statements, so that the driver's cache of them holds all
-_STEPS = (64, 32, 16, 8, 4, 2, 1)
 
 
 class Bulk:
@@ -37,21 +33,5 @@ class Bulk:
         sql, places = known
         if places is None:
             conn.exec_driver_sql(sql, list(rows))
-        elif isinstance(self._statement, Insert) and dialect.paramstyle == "qmark":
-            _insert(conn, sql, [tuple(map(row.__getitem__, places)) for row in rows])
         else:
             conn.exec_driver_sql(sql, [tuple(map(row.__getitem__, places)) for row in rows])
-
-
-def _insert(conn: Connection, sql: str, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert *rows* many at a time: for each statement the driver gives the interpreter's lock away and waits for it.
-
-    With a busy event loop beside it, that wait is what a row costs; with one statement for many it hardly counts.
-    """
-    head, values, row_places = sql.rpartition(" VALUES ")
-    done = 0
-    for step in _STEPS:
-        statement = f"{head}{values}{', '.join([row_places] * step)}"
-        while len(rows) - done >= step:
-            conn.exec_driver_sql(statement, tuple(chain.from_iterable(rows[done : done + step])))
-            done += step
