@@ -1,7 +1,7 @@
 """Which due messages leave together, and through whom; pure, called inside the claiming transaction.
 
 Grouped by everything that must be equal in one request (``Gateway.batch_key``), no phone twice in one request
-(status is kept per phone and id), at most ``max_batch`` messages in one and at most the free slots in all.
+(status is kept per phone and id), at most *size* messages in one and at most the free slots in all.
 """
 
 from __future__ import annotations
@@ -35,10 +35,12 @@ def plan_batches(
     *,
     gateway: Gateway,
     requests: int,
+    size: int,
     parts: Mapping[str, int],
 ) -> list[Assignment]:
-    """Group *rows* (oldest first) into at most *requests* requests for *gateway*; the rest stay queued.
+    """Group *rows* (oldest first) into at most *requests* requests of at most *size* messages for *gateway*.
 
+    The rest stay queued.
     *parts* maps message ids to the half of a refused batch they belong to: halves never share a request.
     A message with a client's own id uses it for its first attempt, alone.
     """
@@ -52,7 +54,7 @@ def plan_batches(
         if group is None or not group.takes(row):
             if len(groups) >= requests:
                 continue
-            group = _Group(wanted_id, gateway.max_batch if full_key is not None else 1)
+            group = _Group(wanted_id, size if full_key is not None else 1)
             groups.append(group)
             if full_key is not None:
                 newest[full_key] = group

@@ -33,7 +33,7 @@ class Carrier:
         self.gateway = gateway
         self.policy = policy
         self.read = read
-        self.pace = Pace(max_in_flight)
+        self.pace = Pace(max_in_flight, most_size=gateway.max_batch)
         #: transport failures in a row
         self.failures = 0
         #: money left, as last heard
@@ -86,6 +86,17 @@ class Board:
         if state is not None and breaker.is_unproved(state):
             return min(carrier.pace.free, max(0, 1 - carrier.pace.in_flight))
         return carrier.pace.free
+
+    def size(self, carrier: Carrier) -> int:
+        """Return how many messages the next request to *carrier* may hold.
+
+        One while it is on trial because requests got no answer: should this one get none either, a single message is
+        in doubt, and no other can have spoilt it.
+        """
+        state = self._states.get(carrier.name)
+        if state is not None and breaker.is_unproved(state) and state.code == breaker.TRANSPORT_CODE:
+            return 1
+        return carrier.pace.size
 
     def trouble_code(self, name: str) -> str:
         """Return the code of the trouble that *name* is suspended or on trial for; empty where it is well."""

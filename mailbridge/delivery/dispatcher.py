@@ -165,19 +165,19 @@ class Dispatcher:
             return ()
         if self._rush.is_on:
             free = 1
-        opened, trouble = carrier, self._board.trouble_code(carrier.name)
+        opened, size, trouble = carrier, self._board.size(carrier), self._board.trouble_code(carrier.name)
 
         def plan(rows: Sequence[StoredMessage], next_id: Callable[[], int]) -> Sequence[Assignment]:
             self._failpoint("before intent")
             if trouble:
                 # those that met this trouble already must not keep the others from passing
                 rows = sorted(rows, key=lambda row: row.error is not None and row.error.code == trouble)
-            return plan_batches(rows, next_id, gateway=opened.gateway, requests=free, parts=self._parts)
+            return plan_batches(rows, next_id, gateway=opened.gateway, requests=free, size=size, parts=self._parts)
 
         try:
             claimed = await self._store.claim(
                 now=self._clock.now(),
-                limit=min(free * carrier.gateway.max_batch, self._look),
+                limit=min(free * size, self._look),
                 node=self._node,
                 gateways=frozenset({carrier.name}),
                 plan=plan,
@@ -204,12 +204,16 @@ class Dispatcher:
         self._failpoint("after intent")
         for row in request.messages:
             log.info("attempt", id=row.id, attempt=row.attempts, gateway=carrier.name, gateway_id=request.gateway_id)
-        too_many = False
+        outcomes: Sequence[Outcome] = ()
         try:
             outcomes = await self._send(carrier, request)
-            too_many = any(isinstance(outcome, Deferred) and outcome.slow_down for outcome in outcomes)
         finally:
-            carrier.pace.finish(too_many=too_many)
+            # cancelled: nobody waited for the answer, so nothing is known of the pace
+            carrier.pace.finish(
+                too_many=any(isinstance(outcome, Deferred) and outcome.slow_down for outcome in outcomes),
+                sent=sum(not isinstance(outcome, Deferred) or outcome.left for outcome in outcomes),
+                is_answered=not all(isinstance(outcome, Unknown) for outcome in outcomes),
+            )
         self._failpoint("after answer")
         await self._settle(carrier, request, outcomes)
         self._failpoint("after settle")

@@ -22,8 +22,9 @@ from tests.support.sms import message
 def plan(rows, *, requests=10, parts=None, max_batch=100):
     """Plan with fresh ids from 1."""
     ids = count(1)
-    gateway = ScriptedGateway(max_batch=max_batch)
-    return plan_batches(rows, lambda: next(ids), gateway=gateway, requests=requests, parts=parts or {})
+    return plan_batches(
+        rows, lambda: next(ids), gateway=ScriptedGateway(), requests=requests, size=max_batch, parts=parts or {}
+    )
 
 
 def rows_of(*phones, sender="ACME"):
