@@ -1,12 +1,15 @@
 """Load, ``kill -9``, restart, again and again; at the end the mails acknowledged are compared with what handsets got.
 
-The whole program runs as a child on one SQLite queue, the simulated gateway in this process with a ledger nobody kills.
+The whole program runs as a child on one SQLite queue, the simulated gateway in this process with a ledger nobody kills;
+between them a proxy spoils requests and answers, and the bridge dies at any moment or at a named point of its code.
 Every text is unique, so what is lost or doubled has a name. Used by ``scripts/crash-test`` and its short test.
 """
 
 from __future__ import annotations
 
 import asyncio
+import email
+import signal
 import sqlite3
 import time
 from collections import Counter
@@ -20,13 +23,22 @@ from typing import Any
 
 import yaml
 
+from mailbridge import failpoints
 from mailbridge.simulator.faults import parse_fault
 from mailbridge.simulator.messages import REFUSALS
 from mailbridge.simulator.server import Simulator
 from mailbridge.simulator.settings import AccountSettings, Limits, SimulatorSettings
-from tests.support.bridge import Bridge, base_config, merged
+from tests.support.bridge import START_S, Bridge, base_config, merged
+from tests.support.fault_proxy import FaultProxy, Request, WireFault, fault_proxy
+from tests.support.programs import free_port, until
+from tests.support.smarthost import FakeSmarthost, running_smarthost
 
 CLIENTS = 6
+#: in so many cycles it dies at a named point rather than at any moment
+AT_POINT_PROBABILITY = 0.4
+#: a process comes there once
+PASSED_ONCE = frozenset({"after recovery", "draining"})
+CALLBACK_PATH = "crash-test-callbacks"
 #: the gateway takes what it takes late within this time after the cut, and hides it from status.php for that long
 LATEST_ARRIVAL_S, STATUS_LAG_S = 2, 1
 #: longer than both together
@@ -39,9 +51,11 @@ CONFIG: dict[str, Any] = {
     "gateways": {"main": {"timeout": "1s", "quarantine": f"{QUARANTINE_S}s", "poll": "3s"}},
     "queue": {"lifetime": "1d", "retry_min": "200ms", "retry_max": "2s"},
 }
+#: so many send requests are spoilt on their way to the gateway or back
+WIRE_PROBABILITY = 0.15
 #: in a hundred send requests so many fail in each of these ways, before or after the gateway took them
 FAULTS: tuple[dict[str, Any], ...] = tuple(
-    {"wire": wire, "stage": stage, "methods": ["send"], "probability": 0.015}
+    {"wire": wire, "stage": stage, "methods": ["send"], "probability": 0.01}
     for wire in ("hang", "close", "reset", "cut", "empty", "garbage", "http-500")
     for stage in ("before", "after")
 )
@@ -79,6 +93,8 @@ class Figures:
 
     cycles: int = 0
     kills: int = 0
+    #: of these at a point of ``mailbridge.failpoints``, by its name
+    at_points: Counter[str] = field(default_factory=Counter)
     mails: int = 0
     acknowledged: int = 0
     #: acknowledged messages: a mail has one for each recipient
@@ -90,6 +106,8 @@ class Figures:
     resent: int = 0
     held: int = 0
     refused: int = 0
+    reports: int = 0
+    reported_twice: int = 0
     lost: list[str] = field(default_factory=list)
     doubled: list[str] = field(default_factory=list)
     unsettled: int = 0
@@ -99,13 +117,15 @@ class Figures:
     @property
     def is_good(self) -> bool:
         """Tell whether every promise was kept."""
-        return not (self.lost or self.doubled or self.unsettled or self.damaged)
+        return not (self.lost or self.doubled or self.unsettled or self.damaged or self.reported_twice)
 
     def table(self) -> str:
         """Return the figures as lines for a person."""
         rows = (
             ("cycles of load, kill -9, restart", self.cycles),
             ("kills", self.kills),
+            ("of these at a named point of the code", self.at_points.total()),
+            ("different points", len(self.at_points)),
             ("mails handed over", self.mails),
             ("mails acknowledged", self.acknowledged),
             ("messages of these", self.messages),
@@ -115,6 +135,8 @@ class Figures:
             ("outcomes unknown, then asked for", self.unknown),
             ("of these not found and sent again", self.resent),
             ("refused by the gateway, reported", self.refused),
+            ("reports that came to the sender", self.reports),
+            ("of these about the same message again", self.reported_twice),
             ("held for a person", self.held),
             ("still open at the end", self.unsettled),
             ("damage in the queue's file", self.damaged),
@@ -135,45 +157,87 @@ class CrashTest:
         self.figures = Figures()
         self.mails: list[Mail] = []
         self._again: list[Mail] = []
+        self._clients: list[asyncio.Task[None]] = []
+        self._is_calm = False
         limits = Limits(status_per_minute=None, balance_per_minute=None)
-        account = AccountSettings(balance=Decimal(10**9))
-        settings = SimulatorSettings(accounts=(account,), keep=2_000_000, limits=limits)
+        self._web_port = free_port()
+        account = AccountSettings(
+            balance=Decimal(10**9), callback_url=f"http://127.0.0.1:{self._web_port}/callback/main/{CALLBACK_PATH}"
+        )
+        settings = SimulatorSettings(accounts=(account,), keep=2_000_000, limits=limits, callback_retry_s=(1.0, 5.0))
         self.simulator = Simulator(settings, random=Random(seed + 1))
 
     async def run(self, cycles: int) -> Figures:
         """Do *cycles* cycles, let everything settle, and return the figures."""
         started = time.monotonic()
-        async with self.simulator:
+        async with (
+            self.simulator,
+            fault_proxy(self.simulator.url, late_s=LATEST_ARRIVAL_S, choose=self._choose_fault) as proxy,
+            running_smarthost() as smarthost,
+        ):
             bridge = Bridge(self.folder, self.simulator)
-            config = merged(base_config(self.folder, self.simulator.url), CONFIG)
+            config = merged(base_config(self.folder, proxy.url), merged(CONFIG, self._addresses(smarthost.port)))
             bridge.config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
             for number in range(cycles):
                 await self._cycle(bridge)
                 if (number + 1) % 10 == 0:
                     self.say(f"cycle {number + 1}: {sum(mail.acknowledged for mail in self.mails)} mails acknowledged")
+            self._is_calm = True
             await self._settle(bridge)
             self.figures.cycles = cycles
             self.figures.seconds = time.monotonic() - started
-            self._compare()
+            self._compare(proxy, smarthost)
         return self.figures
+
+    def _addresses(self, smarthost_port: int) -> dict[str, Any]:
+        return {
+            "web": {"listen": f"127.0.0.1:{self._web_port}"},
+            "gateways": {"main": {"callback_path": CALLBACK_PATH}},
+            "bounce": {"mode": "mail", "from": "mailer-daemon@sms.example.org",
+                       "smarthost": f"smtp://127.0.0.1:{smarthost_port}"},
+        }  # fmt: skip
+
+    def _choose_fault(self, request: Request) -> WireFault | None:
+        if self._is_calm or not request.path.endswith("/send.php") or self.random.random() >= WIRE_PROBABILITY:
+            return None
+        return self.random.choice(tuple(WireFault))
 
     # -- one cycle
     async def _cycle(self, bridge: Bridge) -> None:
         for fault in FAULTS:
             self.simulator.carrier.faults.add(parse_fault(fault))
+        point = self.random.choice(failpoints.NAMES) if self.random.random() < AT_POINT_PROBABILITY else None
+        passage = 1 if point in PASSED_ONCE else self.random.randint(1, 20)
+        environ = {"MAILBRIDGE_CRASH_AT": f"{point}:{passage}"} if point else {}
+        await bridge.launch(environ=environ)
+        assert bridge.process is not None
+        ended = asyncio.create_task(bridge.process.wait())
         if self.random.random() < 0.1:
             # dies somewhere in its start: opening, recovering, listening
-            await bridge.launch()
-            await asyncio.sleep(self.random.uniform(0.2, 1.5))
+            await asyncio.wait({ended}, timeout=self.random.uniform(0.2, 1.5))
         else:
-            await bridge.start()
-            clients = [asyncio.create_task(self._client(bridge.port)) for _ in range(CLIENTS)]
-            await asyncio.sleep(self.random.uniform(0.05, 2.0))
-            await bridge.kill()
-            await asyncio.gather(*clients)
+            await until(lambda: bridge.events_called("ready") or ended.done(), limit_s=START_S)
+            await self._load(bridge, ended, point)
+        if ended.done():
+            assert point is not None, bridge.what_it_said()
+            self.figures.at_points[point] += 1
         await bridge.kill()
+        assert await ended == -signal.SIGKILL, bridge.what_it_said()
         self.figures.kills += 1
+        await asyncio.gather(*self._clients)
         self.simulator.carrier.faults.clear()
+
+    async def _load(self, bridge: Bridge, ended: asyncio.Task[int], point: str | None) -> None:
+        """Have clients hand mails over for a while; they go on until the bridge is gone."""
+        if ended.done():
+            return
+        port = bridge.port
+        self._clients = [asyncio.create_task(self._client(port)) for _ in range(CLIENTS)]
+        await asyncio.wait({ended}, timeout=self.random.uniform(0.05, 2.0))
+        if point == "draining" and not ended.done():
+            assert bridge.process is not None
+            bridge.process.send_signal(signal.SIGTERM)
+            await ended
 
     async def _settle(self, bridge: Bridge) -> None:
         """Without faults and kills now: clients repeat what was not acknowledged, the bridge finishes."""
@@ -248,6 +312,8 @@ class CrashTest:
         for line in mail.lines():
             writer.write(line)
             code = await _reply(reader)
+            if code == 421:
+                raise ConnectionAbortedError
             assert code in {250, 354}, code
         writer.write(mail.content())
         mail.acknowledged = await _reply(reader) == 250
@@ -265,8 +331,9 @@ class CrashTest:
         finally:
             database.close()
 
-    def _compare(self) -> None:
+    def _compare(self, proxy: FaultProxy, smarthost: FakeSmarthost) -> None:
         figures, database = self.figures, self._database()
+        figures.spoilt = len(proxy.played)
         try:
             (verdict,) = database.execute("PRAGMA integrity_check(1)").fetchone()
             figures.damaged = int(verdict != "ok")
@@ -283,6 +350,7 @@ class CrashTest:
         figures.held = counted.get("held", 0)
         figures.mails = len(self.mails)
         self._compare_with_ledger(states)
+        self._compare_reports(smarthost)
 
     def _compare_with_ledger(self, states: dict[tuple[str, str], str]) -> None:
         figures = self.figures
@@ -302,6 +370,23 @@ class CrashTest:
                 figures.messages += len(keys)
                 figures.lost += [str(key) for key in keys if not ledger[key] and states.get(key) not in _ACCOUNTED_FOR]
             figures.doubled += [str(key) for key in keys if ledger[key] > 1]
+
+    def _compare_reports(self, smarthost: FakeSmarthost) -> None:
+        """Count reports; the same one may come again under its own Message-ID, another one about the message may not.
+
+        A mail that its client repeated may have failed twice, and then has two.
+        """
+        told: dict[tuple[str, str], set[str]] = {}
+        for mail in smarthost.mails:
+            report = email.message_from_bytes(mail.content)
+            _, status, headers = report.get_payload()
+            original = email.message_from_string(headers.get_payload())
+            name = original["Message-ID"].strip("<>").partition("@")[0]
+            for fields in status.get_payload()[1:]:
+                told.setdefault((name, fields["Final-Recipient"]), set()).add(report["Message-ID"])
+        tries = {mail.name: mail.tries for mail in self.mails}
+        self.figures.reports = len(told)
+        self.figures.reported_twice = sum(len(ids) > 1 and tries[name] == 1 for (name, _), ids in told.items())
 
 
 async def _reply(reader: asyncio.StreamReader) -> int:
