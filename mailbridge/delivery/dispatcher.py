@@ -99,20 +99,27 @@ class Dispatcher:
             while not self._stop.is_set():
                 self._wake.clear()
                 self.beat_at = self._clock.now()
-                claimed = await self._claim()
-                if not claimed:
-                    await self._sleep()
-                elif self._stop.is_set():
-                    await self._try_to_apply(
-                        [put_back(row, now=self._clock.now()) for _, one in claimed for row in one.messages]
-                    )
-                else:
-                    for carrier, request in claimed:
-                        self._start(carrier, request)
-                if self._rush.is_on:
-                    await wait_for_ring(self._stop, TURN_S, self._clock)
+                try:
+                    await self._turn()
+                except Exception:
+                    log.exception("duty broke", duty="dispatcher")
+                    await wait_for_ring(self._stop, IDLE_S, self._clock)
         finally:
             self._ended.set()
+
+    async def _turn(self) -> None:
+        claimed = await self._claim()
+        if not claimed:
+            await self._sleep()
+        elif self._stop.is_set():
+            await self._try_to_apply(
+                [put_back(row, now=self._clock.now()) for _, one in claimed for row in one.messages]
+            )
+        else:
+            for carrier, request in claimed:
+                self._start(carrier, request)
+        if self._rush.is_on:
+            await wait_for_ring(self._stop, TURN_S, self._clock)
 
     def _start(self, carrier: Carrier, request: Claimed) -> None:
         carrier.pace.start()

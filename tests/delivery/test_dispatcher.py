@@ -46,6 +46,31 @@ class SickStore(MemoryStore):
         return await super().apply(changes)
 
 
+class OddStore(MemoryStore):
+    """A store with a mistake in it."""
+
+    mistakes = 1
+
+    async def claim(self, **asked):
+        """Break, once."""
+        if self.mistakes:
+            self.mistakes -= 1
+            raise ArithmeticError
+        return await super().claim(**asked)
+
+
+async def test_a_mistake_costs_one_turn():
+    """An error nobody foresaw does not end the sending for good."""
+    post = Post(store=OddStore())
+    id_ = await post.put()
+    async with post.running():
+        await post.clock.sleeping()
+        post.clock.advance(1)
+        await until(lambda: post.gateway.batches)
+
+    assert await post.state(id_) is State.SENT
+
+
 async def test_what_is_in_flight_at_the_stop_is_unknown_on_disk():
     """A gateway that hangs does not hold up the stop, and nobody has to wait for the next start to see the truth."""
     post = Post()
