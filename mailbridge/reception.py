@@ -203,9 +203,12 @@ def verdict_replies(
     mail_id: str, ids: Sequence[str], result: PutResult, outcomes: Mapping[str, Outcome], *, each: bool
 ) -> list[Reply]:
     """Return the reply to DATA, or one for each message of *ids*, from what is known of them by now; pure."""
+    # one phone named twice is one SMS: its twins hear of it, and are not counted
+    own = frozenset(ids)
+    twins = {id_: first for id_, first in result.duplicates.items() if first != id_ and first in own}
     if each:
-        return [_one_reply(mail_id, [id_], result, outcomes) for id_ in ids]
-    return [_one_reply(mail_id, ids, result, outcomes)]
+        return [_one_reply(mail_id, [twins.get(id_, id_)], result, outcomes) for id_ in ids]
+    return [_one_reply(mail_id, [id_ for id_ in ids if id_ not in twins], result, outcomes)]
 
 
 def _one_reply(mail_id: str, ids: Sequence[str], result: PutResult, outcomes: Mapping[str, Outcome]) -> Reply:
