@@ -12,7 +12,7 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -84,7 +84,7 @@ class Reception:
 
         Raises: IntakeError with the reply to give; StoreError when the queue cannot promise anything now.
         """
-        mail = self._parse(received.content)
+        mail = with_sender(self._parse(received.content), received.sender)
         log.info(
             "received", id=received.id, client=received.client.address, user=received.client.user,
             sender=received.sender, recipients=len(received.recipients), size_bytes=len(received.content),
@@ -118,6 +118,11 @@ class Reception:
         if verdicts is None or not self._takes_messages():
             return {}
         return await verdicts.wait(self._settings.verdict_wait_s)
+
+
+def with_sender(mail: Mail, sender: str) -> Mail:
+    """Return *mail* as sent by the envelope's *sender* where its header names nobody; pure."""
+    return mail if mail.from_address or mail.from_name else replace(mail, from_address=sender)
 
 
 def prepare(
