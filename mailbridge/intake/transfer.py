@@ -7,6 +7,7 @@ It must not raise for any bytes, and every pattern passes over them a bounded nu
 from __future__ import annotations
 
 import binascii
+import codecs
 import re
 
 _BASE64 = frozenset({"base64", "b"})
@@ -14,6 +15,8 @@ _UUENCODE = frozenset({"xuuencode", "uuencode", "xuue", "uue"})
 #: four words in a row are no base64
 _SENTENCE = re.compile(rb"\S [^\s]{1,40} [^\s]{1,40} \S")
 _FOOTER = re.compile(rb"\n[-_*#]")
+#: a line of words, where a virus scanner adds one without ruling it off
+_WORDS = re.compile(rb"\n[ \t]{0,8}[^\s]{1,40} [^\s]{1,40} [^\s]{1,40} \S")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
 _BASE64_BODY = re.compile(rb"\s*+[A-Za-z0-9+/]{24,}+(?:\r?\n[A-Za-z0-9+/]{1,76}+)*+={0,2}\s*+")
 _QP_BAD = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?(?:\n|\Z))")
@@ -27,6 +30,7 @@ _UU_END = re.compile(rb"^(?:end|====)[ \t]*\r?$", re.MULTILINE)
 _YENC_BEGIN = re.compile(rb"^=ybegin [^\r\n]{0,400}? name=([^\r\n]{1,200})\r?\n", re.MULTILINE)
 _YENC_END = re.compile(rb"^=yend [^\r\n]*\r?$", re.MULTILINE)
 _MAX_FILES = 20
+_Utf8 = codecs.getincrementaldecoder("utf-8")
 
 
 def decode_transfer(raw: bytes, encoding: str, notes: list[str]) -> bytes:
@@ -66,14 +70,22 @@ def _base64(raw: bytes, notes: list[str]) -> bytes:
     if _SENTENCE.search(raw[:400].lstrip().partition(b"\n")[0]) is not None:
         notes.append("encoding: declared base64, read as it stands")
         return raw
-    # a mailing list adds its footer in plain text below
-    footer = _FOOTER.search(raw)
-    encoded = raw if footer is None else raw[: footer.start()]
+    encoded = _without_footer(raw)
     decoded = base64_bytes(encoded)
     if _is_plain(encoded.strip(), decoded):
         notes.append("encoding: declared base64, read as it stands")
         return raw
     return decoded
+
+
+def _without_footer(raw: bytes) -> bytes:
+    """Return *raw* without what a mailing list or a virus scanner added below it in plain text."""
+    ruled = _FOOTER.search(raw)
+    if ruled is not None:
+        return raw[: ruled.start()]
+    words = _WORDS.search(raw)
+    above = raw if words is None else raw[: words.start()]
+    return above if _BASE64_BODY.fullmatch(above) is not None or _is_text(base64_bytes(above)) else raw
 
 
 def _is_plain(encoded: bytes, decoded: bytes) -> bool:
@@ -84,16 +96,16 @@ def _is_plain(encoded: bytes, decoded: bytes) -> bool:
         return True
     if len(head) > 200 or (len(head) % 4 == 0 and not foreign):
         return False
-    return bool(head) and not _is_text(decoded)
+    return bool(head) and not _is_text(decoded, is_cut=True)
 
 
-def _is_text(decoded: bytes) -> bool:
-    """Tell whether *decoded* is UTF-8 without control characters."""
+def _is_text(decoded: bytes, *, is_cut: bool = False) -> bool:
+    """Tell whether *decoded* is UTF-8 without control characters; *is_cut*: its last character may be half."""
     try:
-        text = decoded.decode("utf-8")
+        text = _Utf8().decode(decoded, final=not is_cut)
     except UnicodeDecodeError:
         return False
-    return all(char >= " " or char in "\t\r\n" for char in text)
+    return bool(text) and all(char >= " " or char in "\t\r\n" for char in text)
 
 
 def _quoted_printable(raw: bytes, notes: list[str]) -> bytes:
