@@ -13,6 +13,10 @@ _FOLD = re.compile(r"\r?\n[ \t]")
 _STAMP = re.compile(r"(\d{4})(\d{2})(\d{2})(?:T(\d{2})(\d{2})\d{2}(Z?))?")
 #: a whole page where a plain text was declared, or nothing was
 _PAGE = re.compile(r"\s*(?:<\?xml[^>]{0,200}>\s*)?(?:<!doctype\s+html|<html[\s>])", re.IGNORECASE)
+#: a piece of a page, from its first sign to its last, which scripts send without saying what it is
+_PIECE = r"p|div|table|tr|center|h[1-6]|ul|ol|br|b|strong|font|span|body|pre"
+_PIECE_BEGINS = re.compile(rf"\s*<(?:{_PIECE})(?:\s[^<>]{{0,500}})?/?>", re.IGNORECASE)
+_PIECE_ENDS = re.compile(rf"</(?:{_PIECE})\s?>\s*\Z|<br\s?/?>\s*\Z", re.IGNORECASE)
 _ENRICHED = re.compile(r"(?s:<param>.{0,200}?</param>)|</?[a-z-]{1,20}>", re.IGNORECASE)
 #: longer texts have something to say of their own
 _STOPGAP_CHARS = 300
@@ -66,8 +70,10 @@ def enriched_text(text: str) -> str:
 
 
 def is_page(text: str) -> bool:
-    """Tell whether *text* is a whole HTML page, whatever it was called."""
-    return _PAGE.match(text) is not None
+    """Tell whether *text* is an HTML page, or a piece of one and nothing else, whatever it was called."""
+    if _PAGE.match(text) is not None:
+        return True
+    return _PIECE_BEGINS.match(text) is not None and _PIECE_ENDS.search(text.rstrip()[-20:]) is not None
 
 
 def is_stopgap(text: str) -> bool:

@@ -80,6 +80,10 @@ def test_texts_that_are_files_are_files(kind):
     [
         ("text/plain", "<!DOCTYPE html>\n<html><body><p>Alarm</p>door</body></html>", "Alarm\ndoor"),
         ("text/plain", "<b>x</b> {{ 7*7 }} <script>", "<b>x</b> {{ 7*7 }} <script>"),
+        ("text/plain", "\n<p>Event: <b>Paper out</b><br/>Tray&nbsp;2</p>\n", "Event: Paper out\nTray 2"),
+        ("text/plain", "<div style='color:red'>Door 5</div>open<BR />", "Door 5\nopen"),
+        ("text/plain", "<p>Blocked: GET /?q=<script>", "<p>Blocked: GET /?q=<script>"),
+        ("text/plain", "<host> rebooted <b>twice</b>", "<host> rebooted <b>twice</b>"),
         ("text/x-amp-html", "<html amp4email><body><p>amp</p></body></html>", "amp"),
         ("application/xhtml+xml", "<html><body><p>Alarm</p></body></html>", "Alarm"),
         ("text/enriched", "<bold>Alarm</bold> a << b", "Alarm a < b"),
@@ -90,7 +94,7 @@ def test_texts_that_are_files_are_files(kind):
     ],
 )
 def test_kinds(kind, body, text):
-    """A page is read as a page, however it is declared; a plain text with tags stays as written."""
+    """A page, or a piece of one, is read as a page, however it is declared; a text with tags in it stays as written."""
     assert parse_mail(f"{HEAD}Content-Type: {kind}\n\n{body}".encode()).body == text
 
 
