@@ -56,7 +56,7 @@ def _filters(command: Any) -> Any:
         ),
         click.option("--phone", default=None, help="A number, in any spelling."),
         click.option("--since", default=None, metavar="WHEN", help="2026-01-05, 2026-01-05T09:00Z, or 2h ago as 2h."),
-        click.option("--sender", default=None, metavar="GLOB", help="Envelope sender: nagios@*."),
+        click.option("--sender", default=None, metavar="GLOB", help="Of the mail, or the SMS: nagios@*, ALERT."),
         click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 10_000_000)),
     ):
         command = option(command)

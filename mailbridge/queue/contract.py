@@ -237,7 +237,10 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which messages to list, newest first. None means any; *sender* is a glob on the envelope sender."""
+    """Which messages to list, newest first. None means any.
+
+    *sender* is a glob on the envelope sender or on the SMS's sender name.
+    """
 
     states: frozenset[State] | None = None
     phone: str | None = None

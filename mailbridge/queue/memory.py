@@ -413,7 +413,7 @@ def _matches(row: StoredMessage, mail: StoredMail, wanted: Filter) -> bool:
         and (wanted.phone is None or row.message.phone == wanted.phone)
         and (wanted.since is None or row.created_at >= wanted.since)
         and (wanted.until is None or row.created_at < wanted.until)
-        and (wanted.sender is None or _glob(wanted.sender, mail.sender))
+        and (wanted.sender is None or any(_glob(wanted.sender, s) for s in (mail.sender, row.message.sender)))
         and (
             wanted.text is None or any(wanted.text.casefold() in s.casefold() for s in (row.message.text, mail.subject))
         )

@@ -136,7 +136,8 @@ class TestFind:
         for n, (sender, subject, text) in enumerate(
             [("a@x.org", "Disk full", "один"), ("b@x.org", "Привет", "два_50%"), ("c@y.org", "Third", "ТРИ 50_")]
         ):
-            new = new_message(f"M{n}.1", phone=f"+7999000000{n}", text=text)
+            named = {"sender": "UPS room" if n == 1 else "ALERT"}
+            new = new_message(f"M{n}.1", phone=f"+7999000000{n}", text=text, sms=named)
             await store.put(new_mail(f"M{n}", new, sender=sender, subject=subject, received_at=NOW + n * SECOND))
 
     @pytest.mark.parametrize(
@@ -150,6 +151,8 @@ class TestFind:
             ({"sender": "*@x.org"}, "1 0"),
             ({"sender": "?@X.org"}, "1 0"),
             ({"sender": "_@x.org"}, ""),
+            ({"sender": "ups *"}, "1"),
+            ({"sender": "ALERT"}, "2 0"),
             ({"since": NOW + SECOND}, "2 1"),
             ({"until": NOW + SECOND}, "0"),
             ({"text": "три"}, "2"),

@@ -235,7 +235,8 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     if wanted.until is not None:
         out.append(_m.created_at < to_us(wanted.until))
     if wanted.sender is not None:
-        out.append(fold(mails.c.sender).like(like_pattern(wanted.sender.casefold()), escape="\\"))
+        pattern = like_pattern(wanted.sender.casefold())
+        out.append(fold(mails.c.sender).like(pattern, escape="\\") | fold(_m.sender).like(pattern, escape="\\"))
     if wanted.text is not None:
         part = wanted.text.casefold()
         out.append(
