@@ -43,10 +43,10 @@ class UnixAddress:
 ListenAddress = TcpAddress | UnixAddress
 
 
-def parse_listen(text: str) -> ListenAddress:
+def parse_listen(text: str, *, usual_port: int = 2525) -> ListenAddress:
     """Read ``host:port``, ``[v6]:port`` or ``unix:/path``.
 
-    Raises: ValueError with "what is wrong; what to write instead".
+    Raises: ValueError with "what is wrong; what to write instead", where *usual_port* stands for a missing one.
     """
     if text.startswith("unix:"):
         path = text.removeprefix("unix:")
@@ -59,7 +59,7 @@ def parse_listen(text: str) -> ListenAddress:
     if not colon and text.isascii() and text.isdigit():
         raise ValueError(f"a port alone; write 127.0.0.1:{text}, or 0.0.0.0:{text} for every interface")
     if not colon:
-        raise ValueError(f"no port; write {text or '127.0.0.1'}:2525")
+        raise ValueError(f"no port; write {text or '127.0.0.1'}:{usual_port}")
     if host in ("", "*"):
         raise ValueError(f"no host; write 127.0.0.1:{port}, or 0.0.0.0:{port} for every interface")
     return TcpAddress(host=_parse_host(host, text), port=parse_port(port))

@@ -19,7 +19,7 @@ from mailbridge.config.tree import Findings
 _PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _ADDRESS = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 #: smsc-api.md 9.3: 11 characters, or 15 digits
-_SENDER = re.compile(r"[0-9]{1,15}|[ -~]{1,11}")
+_SENDER = re.compile(r"\+?[0-9]{1,15}|[ -~]{1,11}")
 
 
 def check(config: Config, findings: Findings, *, need_gateway: bool) -> None:
@@ -119,7 +119,7 @@ def _check_web(config: Config, findings: Findings) -> None:
         return
     path = ("web", "listen")
     try:
-        address = parse_listen(config.web.listen)
+        address = parse_listen(config.web.listen, usual_port=8080)
     except ValueError as error:
         findings.report_error(path, error)
         return

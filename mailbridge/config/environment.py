@@ -184,10 +184,11 @@ def _spell(key: str) -> str:
 
 
 def _suggest(name: str) -> str:
-    known = [PREFIX + "__".join(_spell(step) for step in path.split(".")) for path in _override_paths()]
-    wanted = re.sub(r"__\d+(?=__|$)", "__0", name.upper())
-    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.6)
-    return f"did you mean {close[0]}?" if close else "see the reference page of the configuration, or unset it"
+    # without what all of them share, which would make any two alike
+    known = ["__".join(_spell(step) for step in path.split(".")) for path in _override_paths()]
+    wanted = re.sub(r"__\d+(?=__|$)", "__0", name.upper().removeprefix(PREFIX))
+    close = difflib.get_close_matches(wanted, known, n=1, cutoff=0.5)
+    return f"did you mean {PREFIX}{close[0]}?" if close else "see the reference page of the configuration, or unset it"
 
 
 def _override_paths() -> list[str]:

@@ -30,7 +30,7 @@ _MAX_NUMBER_ID = 2**31 - 1
 _YES = frozenset({"", "1", "yes", "true", "on", "y"})
 _NO = frozenset({"0", "no", "false", "off", "n"})
 _LABEL = re.compile(r"[A-Za-z0-9._-]{1,40}")
-_SENDER_FORM = re.compile(r"[0-9]{1,15}|[A-Za-z0-9 ._\-&!+]{1,11}")
+_SENDER_FORM = re.compile(r"\+?[0-9]{1,15}|[A-Za-z0-9 ._\-&!+]{1,11}")
 _RFC_3339 = re.compile(
     r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d)(?::(\d\d)(?:\.\d{1,9})?)?[ ]?([Zz]|[+-]\d\d:?\d\d)", re.ASCII
 )

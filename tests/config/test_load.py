@@ -118,6 +118,12 @@ def test_little_is_enough(tmp_path: Path):
     assert load(tmp_path, "web: {listen: off}\n", need_gateway=False).web.listen is None
 
 
+@pytest.mark.parametrize("word", ["off", "no", "+79991234567", "1:30", "0123", "~", "1e3"])
+def test_a_sender_is_the_word_as_written(tmp_path: Path, word: str):
+    """What YAML takes for a switch, a number or a time of day stays a name; so does one's own phone."""
+    assert load(tmp_path, f"{BASE}message: {{sender: {word}}}\n").message.sender == word
+
+
 def test_sections_with_nothing_in_them_are_defaults(tmp_path: Path):
     """A section whose keys are all commented out is as good as absent."""
     assert load(tmp_path, BASE + "smtp:\n  # reply: queued\n  listen:\nusers:\n") == load(tmp_path, BASE)

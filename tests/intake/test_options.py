@@ -221,7 +221,7 @@ def test_stronger_options_win():
 
 def test_odd_sender_names_are_only_noted():
     """What the gateway documents passes silently, anything else with a note."""
-    assert [sender_note(name) for name in ("", "NAGIOS", "My Co.", "7" * 15, "a-b_c&d!+")] == [None] * 5
+    assert [sender_note(name) for name in ("", "NAGIOS", "My Co.", "7" * 15, "+79991234567", "a-b_c&d!+")] == [None] * 6
     assert all(sender_note(name) for name in ("ABCDEFGHIJKL", "7" * 16, "Компания", "a/b"))
 
 

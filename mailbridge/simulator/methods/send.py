@@ -27,7 +27,7 @@ from mailbridge.simulator.submission import Item, Submission, parse_submission
 
 #: what does not make two sends different; ``id`` joins it by default
 _NOT_COMPARED = frozenset({"login", "psw", "apikey", "fmt", "charset", "pp"})
-_SENDER = re.compile(r"\d{1,15}|[A-Za-z0-9 ._\-&!+]{1,11}", re.ASCII)
+_SENDER = re.compile(r"\+?\d{1,15}|[A-Za-z0-9 ._\-&!+]{1,11}", re.ASCII)
 _MAX_ONCE = 10_000
 
 
