@@ -18,7 +18,7 @@ from mailbridge.config.model import MessageDefaults
 from mailbridge.errors import Rejected
 from mailbridge.intake.fold import fold, gateway_translit, transliterate
 from mailbridge.intake.options import NOTHING, Options, read_address, read_headers, sender_note
-from mailbridge.intake.segments import count_segments, fit
+from mailbridge.intake.segments import MAX_TEXT_CHARS, count_segments, fit
 from mailbridge.intake.template import MAX_VALUE_CHARS, Template, compile_template, fold_blanks
 from mailbridge.model import reply
 from mailbridge.model.mail import Mail, Recipient
@@ -156,9 +156,12 @@ def write(text: str, translit: str, max_parts: int) -> _Written:
         mode, chosen = int(translit), text
     as_sent = (lambda part: gateway_translit(part, mode)) if mode else None
     cut = fit(chosen, max_parts, as_sent=as_sent)
-    if cut is not chosen:
-        notes += (f"cut from {len(chosen)} to {len(cut)} characters to fit {max_parts} part{'s' * (max_parts != 1)}",)
     alphabet, parts, _ = count_segments(gateway_translit(cut, mode))
+    if cut is not chosen:
+        # the gateway takes no longer text, however many parts are allowed
+        by_length = count_segments(gateway_translit(chosen[:MAX_TEXT_CHARS], mode))[1] <= max_parts
+        limit = f"{MAX_TEXT_CHARS} characters" if by_length else f"{max_parts} part{'s' * (max_parts != 1)}"
+        notes += (f"cut from {len(chosen)} to {len(cut)} characters to fit {limit}",)
     return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes)
 
 

@@ -181,6 +181,8 @@ def test_a_long_text_is_cut_with_a_note():
     assert message.notes == (f"cut from 1199 to {len(message.text)} characters to fit 2 parts",)
     (note,) = composed(mail("", "слово " * 200), max_parts=1).notes
     assert note.endswith(" to fit 1 part")
+    (note,) = composed(mail("", "word " * 400), max_parts=10).notes
+    assert note.endswith(" to fit 1000 characters")
 
 
 def test_translit_counts_what_the_gateway_will_write():
