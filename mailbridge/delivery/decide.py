@@ -91,14 +91,16 @@ def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now:
                 error=outcome.error, next_attempt_at=again_at, uncount_attempt=True,
             )  # fmt: skip
         case Unknown():
+            # the attempts before this one are asked about with it, and were a moment ago
+            asked = min(row.attempts - 1, 1)
             ask_at = next_question_at(
-                State.UNKNOWN, asked=0, since=now, now=now, poll_s=policy.poll_s, quarantine_s=policy.quarantine_s
+                State.UNKNOWN, asked=asked, since=now, now=now, poll_s=policy.poll_s, quarantine_s=policy.quarantine_s
             )
             if outcome.retry_after_s is not None:
                 ask_at = max(ask_at, now + timedelta(seconds=outcome.retry_after_s))
             return Change(
                 message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.UNKNOWN, at=now, event="unknown",
-                detail=detail_of(outcome.error), error=outcome.error, asked=0, next_attempt_at=ask_at,
+                detail=detail_of(outcome.error), error=outcome.error, asked=asked, next_attempt_at=ask_at,
             )  # fmt: skip
         case _:
             assert_never(outcome)

@@ -11,6 +11,8 @@ from mailbridge.model.state import State
 
 #: least time between two questions about one message
 MIN_INTERVAL_S = 15.0
+#: the same once the quarantine is over: the question at its end may have come soon after another one
+_AFTER_QUARANTINE_S = 20.0
 #: first question about a message whose outcome is unknown, and about one just sent
 FIRST_UNKNOWN_S = 3.0
 FIRST_SENT_S = 5.0
@@ -37,10 +39,8 @@ def next_question_at(
     and when its quarantine ends.
     """
     if state is State.UNKNOWN:
-        interval_s = FIRST_UNKNOWN_S if asked == 0 else min(MIN_INTERVAL_S * 2 ** max(0, asked - 4), 120.0)
-        regular = now + timedelta(seconds=interval_s)
-        quarantine_end = since + timedelta(seconds=quarantine_s)
-        return min(regular, quarantine_end) if now < quarantine_end else regular
+        wait_s = _unknown_wait_s(asked, left_s=quarantine_s - (now - since).total_seconds())
+        return now + timedelta(seconds=wait_s)
     if poll_s <= 0:
         return now + _NEVER if is_given_up(since=since, now=now) else since + timedelta(seconds=GIVE_UP_SENT_S)
     if asked < 2:
@@ -48,6 +48,22 @@ def next_question_at(
     age_s = (now - since).total_seconds()
     factor = next((factor for younger_than_s, factor in _SENT_STEPS_S if age_s < younger_than_s), None)
     return now + (_NEVER if factor is None else timedelta(seconds=poll_s * factor))
+
+
+def _unknown_wait_s(asked: int, *, left_s: float) -> float:
+    """Return the wait until the next question, of which one comes when what is left of the quarantine, *left_s*, ends.
+
+    That one comes instead of the question just before it, and spreads those after it: four a minute, not five.
+    """
+    if asked == 0:
+        return min(FIRST_UNKNOWN_S, left_s) if left_s > 0 else FIRST_UNKNOWN_S
+    regular_s: float = min(MIN_INTERVAL_S * 2.0 ** max(0, asked - 4), 120.0)
+    if left_s <= 0:
+        return max(regular_s, _AFTER_QUARANTINE_S)
+    room_s = MIN_INTERVAL_S if regular_s == MIN_INTERVAL_S else 0.0
+    if left_s >= regular_s + room_s:
+        return regular_s
+    return left_s if asked == 1 else max(left_s, MIN_INTERVAL_S)
 
 
 def is_given_up(*, since: datetime, now: datetime) -> bool:

@@ -126,9 +126,10 @@ def decide_receipt(
         message_id=row.id, expect=frozenset({row.state}), to=to, at=now, event=to.value, detail=detail,
         gateway_id=receipt.gateway_id, price=receipt.price, parts=receipt.parts,
         currency=policy.currency or None, clear_error=True,
-        next_attempt_at=next_question_at(State.SENT, asked=0, since=now, now=now, poll_s=policy.poll_s),
+        # it was asked about, or told, just now
+        next_attempt_at=next_question_at(State.SENT, asked=1, since=now, now=now, poll_s=policy.poll_s),
         report=Report.DELIVERED if to is State.DELIVERED else None,
-        report_status="2.1.5" if to is State.DELIVERED else "", asked=0,
+        report_status="2.1.5" if to is State.DELIVERED else "", asked=1,
     )  # fmt: skip
     if to in {State.SENT, State.DELIVERED}:
         return change

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -176,6 +179,43 @@ def test_an_unknown_message_is_asked_about_at_most_four_times_a_minute(asked, ag
     ends_the_quarantine = abs((at - NOW).total_seconds() - quarantine_s) < 0.001
     assert asked == 0 or gap_s >= 15 or ends_the_quarantine
     assert gap_s <= 120
+
+
+@given(
+    quarantine_s=st.floats(15, 300),
+    late_s=st.lists(st.floats(0, 2), min_size=40, max_size=40),
+    found_after=st.integers(1, 12),
+)
+def test_no_minute_holds_more_than_four_questions_about_one_attempt(quarantine_s, late_s, found_after):
+    """Neither around the quarantine's end, nor with a second attempt after it, nor once the message is found."""
+    policy = replace(POLICY, quarantine_s=quarantine_s)
+    late, asked_at = iter(late_s), []
+
+    def ask(waits, at, answer):
+        asked_at.append(at)
+        change = decide_answer(waits, answer, policy=policy, read=read, now=at, asked_at=at)
+        since = {} if change.to is waits.state else {"updated_at": at, "attempted_at": at}
+        asked = waits.asked if change.asked is None else change.asked
+        return replace(waits, state=change.to, asked=asked, next_attempt_at=change.next_attempt_at, **since)
+
+    lost, at = row(attempts=1), NOW
+    for attempts in (1, 2):
+        change = decide_outcome(
+            replace(lost, attempts=attempts), Unknown(error=error()), policy=policy, now=at, random=0
+        )
+        lost = row(
+            state=State.UNKNOWN, attempts=attempts, asked=change.asked, unknown_since=at,
+            next_attempt_at=change.next_attempt_at,
+        )  # fmt: skip
+        for number in range(20):
+            at = lost.next_attempt_at + timedelta(seconds=next(late, 0))
+            is_found = attempts == 2 and number + 1 >= found_after
+            lost = ask(lost, at, receipt(0) if is_found else StatusMiss.NOT_FOUND)
+            if lost.state is State.QUEUED:
+                break
+
+    for first, fifth in zip(asked_at, asked_at[4:], strict=False):
+        assert (fifth - first).total_seconds() >= 60
 
 
 # ----------------------------------------------------------------------------------------------- receipts
