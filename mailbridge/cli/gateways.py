@@ -23,9 +23,9 @@ from mailbridge.cli.common import (
 )
 from mailbridge.clock import SystemClock
 from mailbridge.config.model import Config
-from mailbridge.gateway.contract import StatusQuery
+from mailbridge.gateway.contract import StatusMiss, StatusQuery
 from mailbridge.model.ids import as_written
-from mailbridge.model.outcome import Balance, Receipt
+from mailbridge.model.outcome import Balance, Receipt, Suspended
 from mailbridge.queue.contract import GatewayState, Json
 
 
@@ -161,7 +161,8 @@ async def status(id_: str, config_path: str | None, *, as_json: bool) -> None:
             if carrier is None or row.gateway_id is None:
                 shape["answer"] = "never handed to a gateway"
             else:
-                [answer] = await carrier.gateway.status([StatusQuery(row.message.phone, row.gateway_id)])
+                answers = await carrier.gateway.status([StatusQuery(row.message.phone, row.gateway_id)])
+                answer = StatusMiss.NO_ANSWER if isinstance(answers, Suspended) else answers[0]
                 if isinstance(answer, Receipt):
                     shape |= {"answer": read_receipt(answer).text, "status": answer.status, "err": answer.err,
                               "changed_at": time_json(answer.changed_at)}  # fmt: skip

@@ -9,7 +9,7 @@ import structlog
 
 from mailbridge.delivery.board import Board
 from mailbridge.gateway.contract import StatusQuery
-from mailbridge.model.outcome import Receipt
+from mailbridge.model.outcome import Receipt, Suspended
 from mailbridge.model.state import FINAL, State
 from mailbridge.queue.contract import Change, Store, StoredMessage
 
@@ -52,10 +52,11 @@ class Audit:
         rows = await self._store.get_messages(message_id)
         for attempt in await self._store.attempts_of(message_id):
             carrier = self._board.carriers.get(attempt.gateway)
-            if attempt.gateway_id == ended_with or carrier is None or not rows:
+            if attempt.gateway_id == ended_with or carrier is None or not rows or self._board.is_shut(carrier.name):
                 continue
             phone = rows[0].message.phone
-            (answer,) = await carrier.gateway.status([StatusQuery(phone, attempt.gateway_id)])
+            answers = await carrier.gateway.status([StatusQuery(phone, attempt.gateway_id)])
+            answer = None if isinstance(answers, Suspended) else answers[0]
             if isinstance(answer, Receipt) and carrier.read(answer).state not in _FAILED_THERE:
                 log.error(
                     "double", id=message_id, phone=phone, gateway=attempt.gateway,

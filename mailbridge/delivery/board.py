@@ -98,6 +98,10 @@ class Board:
             return 1
         return carrier.pace.size
 
+    def is_shut(self, name: str) -> bool:
+        """Tell whether *name* is to be asked nothing now."""
+        return name in self._states and breaker.is_shut(self._states[name])
+
     def trouble_code(self, name: str) -> str:
         """Return the code of the trouble that *name* is suspended or on trial for; empty where it is well."""
         return self._states[name].code if name in self._states else ""

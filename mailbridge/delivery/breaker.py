@@ -28,6 +28,8 @@ TRANSPORT_FAILURES = 5
 TRANSPORT_CODE = "transport"
 BY_HAND_CODE = "by hand"
 NO_MONEY_CODE = "3"
+#: troubles in which questions about messages do no harm; any other is the gateway's refusal of whoever asks
+_HARMLESS_TO_ASK = frozenset({TRANSPORT_CODE, NO_MONEY_CODE})
 #: probes in a row answered by something that is no answer, after which a message is the probe
 ODD_ANSWERS = 3
 #: a trial in which nothing is accepted nor refused for the same trouble ends so
@@ -82,6 +84,11 @@ def trouble_left(state: GatewayState) -> Trouble:
 def is_unproved(state: GatewayState) -> bool:
     """Tell whether it is on trial and took nothing since: it gets one request at a time."""
     return state.on_trial and state.probes > 0
+
+
+def is_shut(state: GatewayState) -> bool:
+    """Tell whether it is to be asked nothing but what its probes ask: each question would be one more bad request."""
+    return state.suspended and not state.by_hand and state.code not in _HARMLESS_TO_ASK
 
 
 def suspend(state: GatewayState, trouble: Trouble, *, now: datetime) -> GatewayState:

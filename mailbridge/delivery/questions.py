@@ -9,6 +9,7 @@ from datetime import timedelta
 import structlog
 
 from mailbridge.clock import Clock
+from mailbridge.delivery import breaker
 from mailbridge.delivery.audit import Audit, ended_attempts
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.breaker import is_probe_due
@@ -18,7 +19,7 @@ from mailbridge.delivery.receipts import choose, decide_answer, decide_receipt
 from mailbridge.delivery.rush import QUESTIONS_LATE_S, Rush
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import StatusAnswer, StatusMiss, StatusQuery
-from mailbridge.model.outcome import Receipt, SmsError
+from mailbridge.model.outcome import Receipt, SmsError, Suspended
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Change, Store, StoredMessage
 
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 _ASKED = frozenset({State.UNKNOWN, State.SENT})
 _AT_ONCE = 100
+#: until the next look at a message whose gateway left the configuration, or refuses whoever asks
+_GONE_S = 600.0
+_SHUT_S = 60.0
 
 
 class Questions:
@@ -86,7 +90,10 @@ class Questions:
         carrier = self._board.carriers.get(name)
         if carrier is None:
             # its gateway left the configuration: nobody can be asked, the lifetime decides
-            await self._apply([_not_now(row, self._clock) for row in rows], {})
+            await self._put_off(rows, _GONE_S)
+            return
+        if self._board.is_shut(name):
+            await self._put_off(rows, _SHUT_S)
             return
         queries, owners = [], []
         asked_at = self._clock.now()
@@ -128,14 +135,34 @@ class Questions:
         return [a.gateway_id for a in attempts if a.gateway == row.gateway and a.gateway_id not in ended]
 
     async def _status(self, carrier: Carrier, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer]:
+        no_answers = [StatusMiss.NO_ANSWER] * len(queries)
+        if self._board.is_shut(carrier.name):
+            return no_answers
         carrier.pace.start()
         try:
-            return await carrier.gateway.status(queries)
+            answers = await carrier.gateway.status(queries)
         except Exception:
             log.exception("question broke", gateway=carrier.name)
-            return [StatusMiss.NO_ANSWER] * len(queries)
+            return no_answers
         finally:
             carrier.pace.finish(too_many=False)
+        if isinstance(answers, Suspended):
+            await self._board.suspend(carrier.name, breaker.trouble_of(answers))
+            return no_answers
+        return answers
+
+    async def _put_off(self, rows: Sequence[StoredMessage], wait_s: float) -> None:
+        """Ask about *rows* later; nothing is known of them that was not before."""
+        now = self._clock.now()
+        await self._store.apply(
+            [
+                Change(
+                    message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=row.state, at=now,
+                    event="", next_attempt_at=now + timedelta(seconds=wait_s), asked=row.asked,
+                )
+                for row in rows
+            ]
+        )  # fmt: skip
 
     async def _apply(self, changes: Sequence[Change], rows: Mapping[str, StoredMessage]) -> None:
         applied = await self._store.apply(changes)
@@ -153,14 +180,6 @@ def _log_change(change: Change, **fields: object) -> None:
     """Log what became of a message; an SMS that did not arrive is a warning."""
     tell = log.warning if change.to in {State.UNDELIVERED, State.EXPIRED, State.FAILED} else log.info
     tell(change.event, **fields)
-
-
-def _not_now(row: StoredMessage, clock: Clock) -> Change:
-    now = clock.now()
-    return Change(
-        message_id=row.id, expect=frozenset({row.state}), attempt=row.attempts, to=row.state, at=now, event="",
-        next_attempt_at=now + timedelta(minutes=10), asked=row.asked,
-    )  # fmt: skip
 
 
 class Prober:

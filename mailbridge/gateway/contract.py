@@ -68,8 +68,11 @@ class Gateway(Protocol):
         """Hand *batch* over; one outcome for each message, in the batch's order."""
         ...
 
-    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer]:
-        """Ask what became of messages; one answer for each query, in order. At most ``max_batch`` queries."""
+    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended:
+        """Ask what became of messages; one answer for each query, in order. At most ``max_batch`` queries.
+
+        Suspended: it refuses us as such, and each further question would be one more bad request.
+        """
         ...
 
     async def balance(self) -> Balance | Suspended | SmsError:

@@ -135,6 +135,51 @@ class TestTransport:
                 assert len(back.inbox) == 6
 
 
+class TestShut:
+    """Codes 2 and 4 refuse whoever asks: wrong logins repeated lead to a block, and tries make a block longer."""
+
+    @pytest.mark.parametrize("code", [2, 4])
+    async def test_a_gateway_that_refuses_us_is_asked_nothing_but_its_probes(self, code):
+        """What was sent before waits for its receipt, too; it is asked for when the gateway is well again."""
+        async with running_house() as house:
+            sent = await house.mail("+79990001230")  # accepted at once, its final status comes after 30 s
+            await house.state(f"{id_of(sent)}.1", State.SENT)
+            house.fault(code=code)
+            await house.mail("+79990000002")
+            await until(lambda: state_of(house).suspended)
+            asked = len(house.requests("status"))
+            await house.pass_s(900, step_s=5)
+            assert len(house.requests("status")) == asked
+            house.simulator.carrier.faults.clear()
+            await house.pass_s(1300, step_s=5)
+            assert {row.state for row in await house.store.find(Filter())} == {State.DELIVERED}
+            assert len(house.simulator.inbox) == 2
+
+    @pytest.mark.parametrize("code", [2, 4])
+    async def test_a_question_answered_so_suspends(self, code):
+        """Nothing needs to be sent to find it out, and the operator is told."""
+        async with running_house(bounce=TOLD) as house:
+            sent = await house.mail("+79990001230")
+            await house.state(f"{id_of(sent)}.1", State.SENT)
+            house.fault(code=code)
+            await house.pass_s(30, step_s=1)
+            assert (state_of(house).suspended, state_of(house).code) == (True, str(code))
+            assert len(notices(house)) == 1
+            assert (await house.rows(sent))[0].state is State.SENT
+
+    async def test_without_money_the_gateway_still_tells_what_became_of_messages(self):
+        """Code 3 is about sending alone: receipts go on."""
+        async with running_house() as house:
+            sent = await house.mail("+79990001230")
+            await house.state(f"{id_of(sent)}.1", State.SENT)
+            house.fault(code=3, methods=["send"])
+            house.simulator.carrier.force_balance(Decimal(0), None)
+            waits = await house.mail("+79990000002")
+            await house.pass_s(120, step_s=5)
+            assert (await house.rows(sent))[0].state is State.DELIVERED
+            assert (await house.rows(waits))[0].state is State.QUEUED
+
+
 class TestTrial:
     """A probe that finds it well, and what the messages find."""
 

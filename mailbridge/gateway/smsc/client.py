@@ -83,8 +83,11 @@ class SmscGateway:
             return [lost] * len(batch.messages)
         return verdict.judge_send(self._parse(answer), batch)
 
-    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer]:
-        """Ask what became of messages; one answer for each query, in order. At most ``max_batch`` queries."""
+    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended:
+        """Ask what became of messages; one answer for each query, in order. At most ``max_batch`` queries.
+
+        Suspended: it refuses us as such, and each further question would be one more bad request.
+        """
         if not queries:
             return []
         parsed = await self._ask("status", codec.status_body(self._prefix, queries))
@@ -92,8 +95,17 @@ class SmscGateway:
             return [StatusMiss.NO_ANSWER] * len(queries)
         if len(queries) > 1 and isinstance(parsed, Mapping):
             # a look-alike that reads no lists answers as if there were one message; nobody knows which
-            return [answer for query in queries for answer in await self.status([query])]
-        return verdict.judge_status(parsed, queries, self.name)
+            return await self._status_one_by_one(queries)
+        return verdict.judge_shut(parsed) or verdict.judge_status(parsed, queries, self.name)
+
+    async def _status_one_by_one(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended:
+        answers: list[StatusAnswer] = []
+        for query in queries:
+            answer = await self.status([query])
+            if isinstance(answer, Suspended):
+                return answer
+            answers += answer
+        return answers
 
     async def balance(self) -> Balance | Suspended | SmsError:
         """Ask for the money left: the cheap probe of a suspended gateway. SmsError: no usable answer."""

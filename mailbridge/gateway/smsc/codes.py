@@ -89,6 +89,10 @@ _CODES = (
 CODES = {row.code: row for row in _CODES}
 
 
+#: who is answered so must ask nothing: wrong logins repeated have the address blocked, and a block grows with each try
+SHUT_OUT = frozenset({2, 4})
+
+
 def code_row(code: int) -> CodeRow:
     """Return the row of *code*; one that is not documented defers."""
     known = CODES.get(code)

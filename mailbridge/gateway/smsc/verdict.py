@@ -28,6 +28,7 @@ from mailbridge.gateway.smsc.codes import (
     HARMLESS_ERRS,
     NO_MONEY,
     NOT_FOUND,
+    SHUT_OUT,
     CodeRow,
     Verdict,
     code_row,
@@ -107,12 +108,20 @@ def judge_status(parsed: Parsed, queries: Sequence[StatusQuery], gateway: str) -
     return out
 
 
+def judge_shut(parsed: Parsed) -> Suspended | None:
+    """Say whether the answer to a question shuts us out: codes 2 and 4 mean the same in every method."""
+    if not isinstance(parsed, Failure) or parsed.code not in SHUT_OUT:
+        return None
+    row = code_row(parsed.code)
+    return _suspended(row, _error(row, parsed))
+
+
 def judge_balance(parsed: Parsed, gateway: str) -> Balance | Suspended | SmsError:
     """Read the answer of ``balance.php``: codes 2 and 4 say that the account takes nothing now."""
     if isinstance(parsed, Failure):
         row = code_row(parsed.code)
         error = SmsError(code=str(parsed.code), text=parsed.text or row.text, error_class=ErrorClass.DEFERRED)
-        return _suspended(row, _error(row, parsed)) if parsed.code in {2, 4} else error
+        return judge_shut(parsed) or error
     fields: Mapping[str, Json] = {"balance": parsed} if isinstance(parsed, int | Decimal) else _mapping(parsed)
     money = as_money(fields.get("balance"))
     if money is None:
