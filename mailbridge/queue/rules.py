@@ -39,6 +39,8 @@ REPORT_WAITS: Mapping[State, timedelta] = {
 MAX_GATEWAY_ID = 2_147_483_647
 _ID_EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 _IDS_PER_S = 4
+#: no queue counts so far
+_MOST_NEXT = 2**53
 
 
 # ------------------------------------------------------------------------------------------------- changes
@@ -191,11 +193,13 @@ class IdSource:
 
     The floor of four a second since 2026 lies above all that was drawn before, so a queue restored from an old
     backup does not repeat ids (unless more than four a second were drawn all the time since).
+    A *stored_next* that is none, because the file is damaged, is as good as an old one.
     """
 
-    def __init__(self, stored_next: int, now: datetime) -> None:
+    def __init__(self, stored_next: object, now: datetime) -> None:
         floor = int((now - _ID_EPOCH).total_seconds() * _IDS_PER_S)
-        self._start = self.next = max(stored_next, floor, 1)
+        known = stored_next if isinstance(stored_next, int) and stored_next < _MOST_NEXT else 0
+        self._start = self.next = max(known, floor, 1)
 
     @property
     def used(self) -> bool:

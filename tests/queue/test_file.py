@@ -12,7 +12,7 @@ from mailbridge.errors import StoreDamaged, StoreError, StoreFull
 from mailbridge.queue.connect import open_store
 from mailbridge.queue.sqlite_file import SqliteFile
 from mailbridge.queue.tables import SCHEMA_REVISION
-from tests.support.queue import new_mail, one
+from tests.support.queue import claim, new_mail, one
 
 
 @pytest.fixture
@@ -234,6 +234,35 @@ class TestTrouble:
         with sqlite3.connect(path) as conn, pytest.raises(sqlite3.IntegrityError, match="append-only"):
             conn.execute("UPDATE history SET event = 'delivered'")
         conn.close()
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "DELETE FROM sequences",
+        "UPDATE sequences SET next = 'garbage'",
+        "UPDATE sequences SET next = -5",
+        "UPDATE sequences SET next = 2.5",
+        "UPDATE sequences SET next = 9223372036854775807",
+        "UPDATE sequences SET next = next - 1",
+    ],
+)
+async def test_a_damaged_sequence_stops_no_message_and_repeats_no_id(path, damage):
+    """The ids go on above all that time allows to have been drawn, and no phone gets one twice."""
+    await make(path, *(new_mail(f"M{n}") for n in range(3)))
+    store = at(path)
+    await store.open()
+    (first,) = await claim(store, limit=1)
+    await store.close()
+    with sqlite3.connect(path) as conn:
+        conn.execute(damage)
+    conn.close()
+    store = at(path)
+    await store.open()
+    ids = [first.gateway_id] + [(await claim(store, limit=1))[0].gateway_id for _ in range(2)]
+    await store.close()
+    assert len(set(ids)) == 3
+    assert all(1 <= int(id_) <= 2_147_483_647 for id_ in ids)
 
 
 async def test_a_queue_made_at_once_equals_a_migrated_one(path, tmp_path):

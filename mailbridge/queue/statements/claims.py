@@ -45,7 +45,8 @@ def claim(conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan)
     rows = [read_message(row) for row in conn.execute(_due, {"now": to_us(now), "count": limit})]
     if not rows:
         return []
-    ids = IdSource(conn.execute(_next_id).scalar_one(), now)
+    stored = conn.execute(_next_id).scalar_one_or_none()
+    ids = IdSource(stored, now)
     wanted = plan(rows, ids)
     requests = assign(wanted, rows, _known_ids(conn, wanted), ids)
     claimed = [
@@ -57,7 +58,9 @@ def claim(conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan)
         for request, members in requests
     ]
     if ids.used:
-        conn.execute(update(sequences).where(sequences.c.name == _SEQUENCE), {"next": ids.next})
+        # the row may be lost
+        write = insert(sequences) if stored is None else update(sequences).where(sequences.c.name == _SEQUENCE)
+        conn.execute(write.values(name=_SEQUENCE, next=ids.next))
     if members := [row for request in claimed for row in request.messages]:
         _write_intents(conn, members, node, now)
     return claimed
