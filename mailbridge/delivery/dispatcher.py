@@ -98,12 +98,16 @@ class Dispatcher:
         try:
             while not self._stop.is_set():
                 self._wake.clear()
-                self.beat_at = self._clock.now()
                 try:
                     await self._turn()
                 except Exception:
+                    # no beat: readiness tells when it goes on so
                     log.exception("duty broke", duty="dispatcher")
                     await wait_for_ring(self._stop, IDLE_S, self._clock)
+                else:
+                    self.beat_at = self._clock.now()
+                if self._rush.is_on:
+                    await wait_for_ring(self._stop, TURN_S, self._clock)
         finally:
             self._ended.set()
 
@@ -118,8 +122,6 @@ class Dispatcher:
         else:
             for carrier, request in claimed:
                 self._start(carrier, request)
-        if self._rush.is_on:
-            await wait_for_ring(self._stop, TURN_S, self._clock)
 
     def _start(self, carrier: Carrier, request: Claimed) -> None:
         carrier.pace.start()

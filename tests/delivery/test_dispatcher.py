@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
 from mailbridge.errors import StoreError
 from mailbridge.model.outcome import Unknown
@@ -44,31 +45,6 @@ class SickStore(MemoryStore):
             self.failures -= 1
             raise StoreError
         return await super().apply(changes)
-
-
-class OddStore(MemoryStore):
-    """A store with a mistake in it."""
-
-    mistakes = 1
-
-    async def claim(self, **asked):
-        """Break, once."""
-        if self.mistakes:
-            self.mistakes -= 1
-            raise ArithmeticError
-        return await super().claim(**asked)
-
-
-async def test_a_mistake_costs_one_turn():
-    """An error nobody foresaw does not end the sending for good."""
-    post = Post(store=OddStore())
-    id_ = await post.put()
-    async with post.running():
-        await post.clock.sleeping()
-        post.clock.advance(1)
-        await until(lambda: post.gateway.batches)
-
-    assert await post.state(id_) is State.SENT
 
 
 async def test_what_is_in_flight_at_the_stop_is_unknown_on_disk():
@@ -133,6 +109,35 @@ async def test_an_attempt_that_breaks_leaves_its_messages_unknown():
 
     assert await post.state(id_) is State.UNKNOWN
     assert (await post.row(id_)).error.code == "internal"
+
+
+class OddStore(MemoryStore):
+    """A store in which something nobody foresaw goes wrong for a while."""
+
+    failures = 3
+
+    async def claim(self, **asked):
+        """Fail as often as it is to."""
+        if self.failures:
+            self.failures -= 1
+            raise TypeError("a damaged row")
+        return await super().claim(**asked)
+
+
+async def test_an_error_nobody_foresaw_costs_a_turn_of_the_loop():
+    """Sending goes on as soon as the trouble is over, and the log tells of it: mail would go on being taken."""
+    post = Post(store=OddStore())
+    id_ = await post.put()
+    with capture_logs() as logs:
+        async with post.running():
+            for _ in range(200):
+                post.clock.advance(1)
+                await asyncio.sleep(0.001)
+                if post.gateway.batches:
+                    break
+
+    assert await post.state(id_) is State.SENT
+    assert [line["event"] for line in logs].count("duty broke") == 3
 
 
 async def test_a_gateway_that_leaves_the_board_still_gets_what_was_claimed_for_it():
