@@ -21,6 +21,7 @@ _AUTO_SUBMITTED_WELCOME = frozenset({"", "no", "auto-generated"})
 _PRECEDENCE_OF_CROWDS = frozenset({"bulk", "junk", "list"})
 #: Message-IDs of reports and notices, ours or another bridge's: an automatic answer that does not say that it is one
 _OUR_REPORT = re.compile(r"<(?:[0-9A-Z]{10}|notice)\.[0-9a-f]{16}@")
+_PARENTHESES = re.compile(r"([()])")
 _DAEMONS = frozenset({"mailer-daemon", "mailer_daemon"})
 
 
@@ -69,4 +70,17 @@ def _why_automatic(mail: Mail) -> str | None:
 
 def _keyword(value: str | None) -> str:
     """Return the first word of a structured field, without parameters and comments, in lower case."""
-    return (value or "").partition(";")[0].partition("(")[0].strip().lower()
+    return _without_comments(value or "").partition(";")[0].strip().lower()
+
+
+def _without_comments(value: str) -> str:
+    """Return *value* without its comments (RFC 5322 3.2.2), which nest and may stand anywhere, in front, too."""
+    out, depth = [], 0
+    for piece in _PARENTHESES.split(value):
+        if piece == "(":
+            depth += 1
+        elif piece == ")":
+            depth = max(0, depth - 1)
+        elif not depth:
+            out.append(piece)
+    return "".join(out)
