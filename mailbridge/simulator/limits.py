@@ -31,8 +31,13 @@ class RateLimit:
             return
         self._events.setdefault(key, deque(maxlen=max(self._limit, 1))).append(now)
         self._events.move_to_end(key)
-        while (oldest := next(iter(self._events))) != key and self._events[oldest][-1] <= now - self._window_s:
+        while (oldest := next(iter(self._events))) != key and self._is_over(oldest, now):
             del self._events[oldest]
+
+    def _is_over(self, key: Hashable, now: float) -> bool:
+        # `full` may have emptied it for a request that another key's limit refused
+        events = self._events[key]
+        return not events or events[-1] <= now - self._window_s
 
     def take(self, key: Hashable, now: float) -> bool:
         """Count one event of *key* if it is allowed; tell whether it was."""

@@ -44,6 +44,19 @@ async def test_status_rate(strict):
     assert "status" in await strict.json("status", phone=PHONE, id=1)
 
 
+async def test_a_message_whose_questions_are_old_may_stand_in_a_refused_list(strict):
+    """A list with one message too many asked about is refused whole, and what else stood in it may be asked about."""
+    old, busy = ({"phone": f"7999000000{n}", "id": 1} for n in (1, 2))
+    await strict.json("status", **old)
+    strict.clock.advance(30)
+    for _ in range(5):
+        await strict.json("status", **busy)
+    strict.clock.advance(31)
+    both = await strict.json("status", phone=f"{old['phone']},{busy['phone']}", id="1,1")
+    assert both["error_code"] == 9
+    assert "status" in await strict.json("status", phone="79990000003", id=1)
+
+
 async def test_other_rates(strict):
     """Balance ten, prices five, operators three, sender names three."""
     asked = {
