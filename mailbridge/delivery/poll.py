@@ -1,6 +1,7 @@
 """When to ask the gateway about a message: often while it is young, rarely while it is old, never over the limits.
 
-The gateway refuses more than 5 status questions a minute about one message (smsc-api.md 1.7); we ask at most 4.
+The gateway refuses more than 5 status questions a minute about one message (smsc-api.md 1.7); we ask at most 4, and
+however short ``poll`` is, never a sixth time.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ FIRST_SENT_S = 5.0
 #: after this age of a sent message its receipt is no longer asked for (operators report within a day, ``err`` 245)
 GIVE_UP_SENT_S = 3 * 86400.0
 
+#: with an interval shorter than that: so many questions follow it, and the next two wait, so that no minute has six
+_QUICK = 4
+_AFTER_QUICK_S = 30.0
+
 #: what stands for "never again" where a time must stand
 _NEVER = timedelta(days=3650)
 
@@ -35,6 +40,7 @@ def next_question_at(
     returned is when they are waited for no more);
     the steps multiply it: x1 under 5 minutes of age, x10 under an hour, x60 under a day, x480 after that;
     the first question comes after 5 s, the second 15 s later.
+    A *poll_s* under 15 s counts for the first four questions.
     An ``unknown`` message is asked about after 3 s, then every 15 s, growing to 2 minutes,
     and when its quarantine ends.
     """
@@ -47,7 +53,13 @@ def next_question_at(
         return now + timedelta(seconds=min(poll_s, MIN_INTERVAL_S if asked else FIRST_SENT_S))
     age_s = (now - since).total_seconds()
     factor = next((factor for younger_than_s, factor in _SENT_STEPS_S if age_s < younger_than_s), None)
-    return now + (_NEVER if factor is None else timedelta(seconds=poll_s * factor))
+    return now + (_NEVER if factor is None else timedelta(seconds=max(poll_s * factor, _least_s(asked, poll_s))))
+
+
+def _least_s(asked: int, poll_s: float) -> float:
+    if asked < _QUICK or poll_s >= MIN_INTERVAL_S:
+        return 0.0
+    return _AFTER_QUICK_S if asked < _QUICK + 2 else MIN_INTERVAL_S
 
 
 def _unknown_wait_s(asked: int, *, left_s: float) -> float:

@@ -312,6 +312,17 @@ def test_a_sent_message_is_asked_about_less_and_less():
     assert gaps[-1] > 365 * DAY_S
 
 
+@pytest.mark.parametrize("poll_s", [0.1, 1, 2, 5, 10, 14, 15, 20, 30])
+def test_no_interval_breaks_the_gateways_limit(poll_s):
+    """However short ``poll`` is, a message is not asked about a sixth time within a minute: that would be error 9."""
+    times, at = [], NOW
+    for asked in range(60):
+        at = next_question_at(State.SENT, asked=asked, since=NOW, now=at, poll_s=poll_s)
+        times.append(at)
+
+    assert all((sixth - first).total_seconds() >= 60 for first, sixth in zip(times, times[5:], strict=False))
+
+
 def test_polling_can_be_switched_off():
     """With callbacks alone nothing is asked."""
     assert next_question_at(State.SENT, asked=0, since=NOW, now=NOW, poll_s=0) == later(3 * DAY_S)
