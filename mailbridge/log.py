@@ -1,7 +1,8 @@
 """Logs: one JSON object a line on stdout (``ts level event`` and fields), or coloured lines for a person.
 
 Events, not sentences. The events of a message's life all carry ``id`` (docs/reference/log.md).
-Phones are masked here, in one place, unless ``log.phones: full``; texts and secrets are never handed to a logger.
+Phones are masked here, in one place, unless ``log.phones: full``; texts and secrets are never handed to a logger,
+and of an exception only its kind and place are written: a database's words repeat what was to be stored.
 A log that cannot be written never stops the service.
 """
 
@@ -13,9 +14,11 @@ import logging
 import re
 import sys
 import time
+import traceback
 from collections.abc import MutableMapping
 from contextlib import suppress
 from functools import lru_cache
+from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
@@ -26,6 +29,7 @@ from mailbridge.model.phone import mask_phone
 _PHONE_FIELDS = ("phone", "recipient", "sender", "to", "text", "diagnostic", "reason", "error")
 _LONG_NUMBER = re.compile(r"\d(?:[\d.\-() ]{5,}\d)")
 _MAX_FIELD_CHARS = 2000
+_OWN_FOLDER = Path(__file__).parent
 
 #: ASCII only: no line separator, escape sequence or bidi mark from outside reaches a terminal or splits a line
 _ENCODER = json.JSONEncoder(default=str, ensure_ascii=True)
@@ -38,7 +42,7 @@ def configure(*, fmt: str = "json", level: str = "info", phones: str = "masked",
     out = stream or sys.stdout
     lines = _Lines(out)
     threshold = getattr(logging, level.upper())
-    steps: list[structlog.typing.Processor] = [_head]
+    steps: list[structlog.typing.Processor] = [_head, _exception]
     if phones == "masked":
         steps.append(_mask)
     steps.append(_bounded)
@@ -54,6 +58,18 @@ def configure(*, fmt: str = "json", level: str = "info", phones: str = "masked",
 
 def _head(_logger: object, level: str, event: EventDict) -> EventDict:
     return {"ts": _timestamp(time.time()), "level": level, "event": event.pop("event", ""), **event}
+
+
+def _exception(_logger: object, _level: str, event: EventDict) -> EventDict:
+    """Name the exception being handled and where it came from; its text may hold an SMS or a secret."""
+    error = sys.exc_info()[1] if event.pop("exc_info", False) else None
+    if error is not None:
+        event["exception"] = type(error).__name__
+        frames = traceback.extract_tb(error.__traceback__)
+        ours = [frame for frame in frames if _OWN_FOLDER in Path(frame.filename).parents] or frames
+        if ours:
+            event["at"] = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
+    return event
 
 
 def _timestamp(at_s: float) -> str:

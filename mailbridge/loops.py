@@ -51,7 +51,7 @@ class Loop:
             try:
                 done = await self._duty.step()
             except StoreError as error:
-                log.warning("store trouble", doing=self.name, because=type(error).__name__)
+                log.warning("store trouble", doing=self.name, because=str(error))
             except Exception:
                 log.exception("duty broke", duty=self.name)
             if not done and not self._stopping:

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from mailbridge.clock import Clock
 from mailbridge.config.model import Listener, Smtp
-from mailbridge.errors import IntakeError, StoreFull
+from mailbridge.errors import IntakeError, StoreError, StoreFull
 from mailbridge.model import reply
 from mailbridge.model.mail import ReceivedMail
 from mailbridge.model.reply import Reply
@@ -180,6 +180,9 @@ class Site:
         except StoreFull:
             self.log.error("store_full", id=mail.id)  # noqa: TRY400  the kind says it all
             return [reply.QUEUE_FULL] * count
+        except StoreError as trouble:
+            self.log.error("store trouble", doing="reception", because=str(trouble), id=mail.id)  # noqa: TRY400  as above
+            return [reply.LOCAL_ERROR] * count
         except Exception:
             self.log.exception("reception_failed", id=mail.id)
             return [reply.LOCAL_ERROR] * count

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mailbridge.errors import Rejected, StoreDamaged, StoreFull, TryLater
+from mailbridge.errors import Rejected, StoreDamaged, StoreError, StoreFull, TryLater
 from mailbridge.model import reply
 from tests.support.door import TestDoor, connect, hear, open_door, say, unix_listener, until
 
@@ -89,6 +89,20 @@ async def test_a_failing_reception_gets_fixed_words(failure: Exception, expected
         assert answer.startswith(expected)
         assert "secret" not in answer
         assert (await say(reader, writer, "NOOP")).startswith("250")
+        writer.close()
+
+
+async def test_a_queue_in_trouble_is_no_bug_of_the_door() -> None:
+    """The log says in the queue's own words what is wrong with it, and which mail was put off for it."""
+    async with open_door() as door:
+        door.reception.answer = StoreError("the queue is locked by another process")
+        _, writer = await begin_mail(door)
+        writer.write(MAIL.encode() + b"\r\n")
+        await until(lambda: door.log.named("store trouble"))
+        (fields,) = door.log.named("store trouble")
+        assert fields["because"] == "the queue is locked by another process"
+        assert fields["id"]
+        assert not door.log.named("reception_failed")
         writer.close()
 
 
