@@ -28,6 +28,9 @@ _PAGES = frozenset({"text/html", "application/xhtml+xml", "text/x-amp-html"})
 _ENRICHED = frozenset({"text/enriched", "text/richtext"})
 #: text to a machine only
 _UNREADABLE = frozenset({"text/rtf", "text/css", "text/javascript"})
+#: what programs that post elsewhere call their alerts
+_DATA = frozenset({"application/json", "application/xml", "application/octet-stream", "application/text"})
+_CONTROL = re.compile("[\\x00-\\x08\\x0e-\\x1f\\x7f]")
 #: their first part is the text, the others belong to it
 _LED = frozenset({"multipart/related", "multipart/signed", "multipart/report", "multipart/encrypted"})
 _META_CHARSET = re.compile(rb"<meta[^>]{1,200}charset\s*=\s*[\"']?([\w-]{2,30})", re.IGNORECASE)
@@ -36,7 +39,7 @@ _META_CHARSET = re.compile(rb"<meta[^>]{1,200}charset\s*=\s*[\"']?([\w-]{2,30})"
 def read_parts(content: bytes, root: Part, notes: list[str]) -> tuple[str, tuple[Attachment, ...]]:
     """Return the text of a mail, not yet tidied, and its files; oddities are added to *notes*."""
     reader = _Reader(content, notes)
-    text = reader.text_of(root)[:MAX_TEXT_BYTES]
+    text = (reader.data_of(root) or reader.text_of(root))[:MAX_TEXT_BYTES]
     return text, tuple(reader.attachments)
 
 
@@ -72,6 +75,17 @@ class _Reader:
         if parameters.get("format", "").lower() == "flowed":
             text = unflow(text, delete_space=parameters.get("delsp", "").lower() == "yes")
         return text
+
+    def data_of(self, root: Part) -> str:
+        """Return what a whole mail without parts says in JSON, XML or nobody knows what, where that is text."""
+        if root.content_type.value not in _DATA or _is_named(root) or root.disposition.value == "attachment":
+            return ""
+        raw = decode_transfer(self._content[root.start : min(root.end, root.start + MAX_TEXT_BYTES)], root.encoding, [])
+        try:
+            text = raw.decode("utf-8")
+        except UnicodeDecodeError:
+            return ""
+        return "" if _CONTROL.search(text) else text
 
     def _page(self, text: str) -> str:
         self._pages += 1
