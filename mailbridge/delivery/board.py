@@ -36,6 +36,8 @@ class Carrier:
         self.pace = Pace(max_in_flight, most_size=gateway.max_batch)
         #: transport failures in a row
         self.failures = 0
+        #: until then, in monotonic seconds, it asked for silence
+        self.silent_until_s = 0.0
         #: money left, as last heard
         self.balance: Decimal | None = None
 
@@ -78,7 +80,20 @@ class Board:
 
     def open_carriers(self) -> list[Carrier]:
         """Return the gateways that take messages now, best first."""
-        return [carrier for name, carrier in self.carriers.items() if not self._states[name].suspended]
+        return [
+            carrier
+            for name, carrier in self.carriers.items()
+            if not self._states[name].suspended and not self.silence_s(carrier)
+        ]
+
+    def silence_s(self, carrier: Carrier) -> float:
+        """Return how much longer *carrier* wants to hear nothing."""
+        return max(0.0, carrier.silent_until_s - self._clock.monotonic())
+
+    def silence(self, carrier: Carrier, seconds: float) -> None:
+        """Leave *carrier* alone for so long, as it asked (HTTP 429 with Retry-After); nothing is wrong with it."""
+        log.warning("gateway silent", gateway=carrier.name, for_s=round(seconds, 1))
+        carrier.silent_until_s = max(carrier.silent_until_s, self._clock.monotonic() + seconds)
 
     def room(self, carrier: Carrier) -> int:
         """Return how many more requests may start at *carrier* now: one in all while it is on trial."""

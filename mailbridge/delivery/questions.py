@@ -92,8 +92,8 @@ class Questions:
             # its gateway left the configuration: nobody can be asked, the lifetime decides
             await self._put_off(rows, _GONE_S)
             return
-        if self._board.is_shut(name):
-            await self._put_off(rows, _SHUT_S)
+        if (silence_s := self._board.silence_s(carrier)) or self._board.is_shut(name):
+            await self._put_off(rows, silence_s or _SHUT_S)
             return
         queries, owners = [], []
         asked_at = self._clock.now()

@@ -8,7 +8,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mailbridge.errors import StoreError
-from mailbridge.model.outcome import Unknown
+from mailbridge.model.outcome import Receipt, Unknown
 from mailbridge.model.state import State
 from mailbridge.queue.memory import MemoryStore
 from tests.support.delivery import error
@@ -109,6 +109,32 @@ async def test_an_attempt_that_breaks_leaves_its_messages_unknown():
 
     assert await post.state(id_) is State.UNKNOWN
     assert (await post.row(id_)).error.code == "internal"
+
+
+async def test_a_gateway_that_asks_for_silence_hears_nothing_of_any_message():
+    """HTTP 429 with Retry-After is about whoever asks, not about the message that met it."""
+    post = Post()
+    lost = await post.put(1)
+    post.gateway.answer = lambda batch: [Unknown(error=error("http 429"), retry_after_s=40)] * len(batch.messages)
+    await post.send_all()
+    sent = await post.restart().put(2)
+    post.gateway.answer = post.gateway.accept
+    row = await post.row(lost)
+    post.gateway.statuses[row.message.phone, row.gateway_id] = Receipt(
+        gateway="main", gateway_id=row.gateway_id, phone=row.message.phone, status=1, err=0
+    )
+    for _ in range(39):
+        post.clock.advance(1)
+        await post.questions.step()
+    async with post.running():
+        await post.settled()
+    early = (len(post.gateway.batches), len(post.gateway.asked))
+    post.clock.advance(2)
+    await post.questions.step()
+    await post.restart().send_all()
+
+    assert early == (1, 0)
+    assert (await post.state(lost), await post.state(sent)) == (State.DELIVERED, State.SENT)
 
 
 class OddStore(MemoryStore):
