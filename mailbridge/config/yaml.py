@@ -6,6 +6,7 @@ and depth and size are bounded before anything is built. It must not know which 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field, replace
 
 import yaml
@@ -16,6 +17,13 @@ from mailbridge.config.tree import Node, Path, dotted
 MAX_BYTES = 512_000
 MAX_DEPTH = 20
 MAX_NODES = 20_000
+
+#: ``${NAME:-default}``, whose braces would open a mapping where it stands between braces without quotes
+_VARIABLE = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::-[^{}\n]*)?\}")
+#: what YAML does not look at while it reads, one for each sign it would: private use, so in no configuration
+_STAND_INS = dict(zip("{}[],", "\uf8f1\uf8f2\uf8f3\uf8f4\uf8f5", strict=True))
+_HIDE = str.maketrans(_STAND_INS)
+_SHOW = str.maketrans({stand_in: sign for sign, stand_in in _STAND_INS.items()})
 
 #: PyYAML's words -> what is wrong, what to write instead
 _PLAIN_WORDS = (
@@ -79,7 +87,8 @@ class _Parser:
     def parse(self, data: bytes) -> tuple[Node | None, list[Problem]]:
         try:
             text = self._decode(data)
-            for event in yaml.parse(text, Loader=yaml.SafeLoader):
+            hidden = _VARIABLE.sub(lambda variable: variable[0].translate(_HIDE), text)
+            for event in yaml.parse(hidden, Loader=yaml.SafeLoader):
                 self._take(event)
         except _Stop:
             return None, self.problems
@@ -159,14 +168,15 @@ class _Parser:
             self._fail(line, (), f"more than {MAX_NODES} values in one file")
 
     def _scalar(self, event: yaml.ScalarEvent, line: int) -> None:
-        nothing = event.value == "" and event.style is None
+        value = event.value.translate(_SHOW)
+        nothing = value == "" and event.style is None
         top = self.stack[-1] if self.stack else None
         if top is not None and top.is_mapping and top.key is None:
             if nothing:
                 self._fail(line, top.path, "a value without a key", 'write "key: value"')
-            self._key(top, event.value, line)
+            self._key(top, value, line)
             return
-        self._place(Node(value=None if nothing else event.value, file=self.file, line=line))
+        self._place(Node(value=None if nothing else value, file=self.file, line=line))
 
     def _key(self, top: _Open, key: str, line: int) -> None:
         if key in top.children:

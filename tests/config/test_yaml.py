@@ -23,6 +23,22 @@ def test_plain_words_stay_words(word: str):
     assert plain(parse(f"key: {word}\n")) == {"key": word}
 
 
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("{a: ${X}}", {"a": "${X}"}),
+        ("{a: ${X}, b: ${Y:-[a, b]}, c: d}", {"a": "${X}", "b": "${Y:-[a, b]}", "c": "d"}),
+        ("[${X}, x${Y}z]", ("${X}", "x${Y}z")),
+        ("{a: $${X}, b: '${X} {y}'}", {"a": "$${X}", "b": "${X} {y}"}),
+        ("{a: |\n  }", None),
+    ],
+)
+def test_a_variable_needs_no_quotes_between_braces(text: str, value):
+    """``{password: ${NAME}}`` is what people write, though to YAML the inner brace is another mapping."""
+    node, problems = parse_yaml(f"key: {text}\n".encode(), file="f.yaml")
+    assert (None if problems else plain(node)["key"]) == (list(value) if isinstance(value, tuple) else value)
+
+
 def test_a_key_without_value_is_not_given():
     """An empty value leaves the default in place, an empty text in quotes does not."""
     assert plain(parse('a:\nb: ""\nc: x\n')) == {"b": "", "c": "x"}
