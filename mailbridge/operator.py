@@ -79,6 +79,6 @@ class OperatorNotices:
         try:
             await self._store.put_outgoing(mail, items={}, now=now)
         except StoreError as error:
-            log.warning("store trouble", doing="operator notice", because=type(error).__name__)
+            log.warning("store trouble", doing="operator notice", because=str(error))
         else:
             self._wake_mailer()

@@ -222,7 +222,7 @@ class Board:
             await self._store.save_gateway_state(state)
         except StoreError as error:
             # it holds in this process all the same; the next change is written again
-            log.warning("store trouble", doing="save_gateway_state", because=type(error).__name__)
+            log.warning("store trouble", doing="save_gateway_state", because=str(error))
 
     def _note(self, state: GatewayState) -> None:
         before = self._states[state.name]

@@ -192,7 +192,7 @@ class Dispatcher:
                 plan=plan,
             )
         except StoreError as error:
-            log.warning("store trouble", doing="claim", because=type(error).__name__)
+            log.warning("store trouble", doing="claim", because=str(error))
             await wait_for_ring(self._wake, _STORE_RETRY_S, self._clock)
             return ()
         # few phones make small requests: to look at many more rows than can leave would be for nothing
@@ -291,7 +291,7 @@ class Dispatcher:
             try:
                 await self._store.apply(changes)
             except StoreError as error:
-                log.warning("store trouble", doing="apply", because=type(error).__name__)
+                log.warning("store trouble", doing="apply", because=str(error))
                 await self._clock.sleep(_STORE_RETRY_S)
             else:
                 return
@@ -301,7 +301,7 @@ class Dispatcher:
         try:
             await self._store.apply(changes)
         except StoreError as error:
-            log.warning("store trouble", doing="stop", because=type(error).__name__)
+            log.warning("store trouble", doing="stop", because=str(error))
 
     def _give_up(self, carrier: Carrier, request: Claimed, *, code: str) -> Sequence[Change]:
         """Return the changes for a request whose outcome nobody waits for any more: only asking can tell.
