@@ -257,7 +257,8 @@ def read_headers(headers: Iterable[tuple[str, str]], now: datetime) -> tuple[Opt
         try:
             asked[field] = parse_time(value, now) if field == "time" else parse(value)
         except ValueError as error:
-            if field in _STRICT:
+            # a device's template that was not filled in asks for nothing
+            if field in _STRICT and value:
                 raise Rejected(_STRICT[field], f"{name}: {value[:60]!r}: {error}") from error
             notes.append(f"{name}: {value[:60]!r} ignored: {error}")
     options = Options(**asked) if asked else NOTHING  # type: ignore[arg-type]  # each parser returns its field's type

@@ -101,6 +101,12 @@ def test_a_wrong_look_goes_out_with_a_note():
     assert "A very long sender name" in message.notes[1]
 
 
+def test_a_header_left_empty_asks_for_nothing():
+    """A template that a device did not fill in stops no alert."""
+    message = composed(mail(X_SMS_Time="", X_SMS_Valid=" ", X_SMS_Channel="", X_SMS_Text="", X_SMS_Max_Parts=""))
+    assert (message.text, message.time, message.valid, message.channel) == ("Disk: is full", "", "", "sms")
+
+
 def test_a_misunderstood_time_refuses_the_mail():
     """So does an address option that the door should not have let in."""
     for letter, recipient, reply in (
