@@ -41,6 +41,13 @@ def config_option(command: Callable[P, T]) -> Callable[P, T]:
     )(command)
 
 
+def unread_config_option(command: Callable[P, T]) -> Callable[P, T]:
+    """Take ``--config FILE`` where no configuration is read, so that a script may give it to every verb."""
+    return click.option(
+        "--config", metavar="FILE", expose_value=False, help="Taken as by every verb; this one reads no configuration."
+    )(command)
+
+
 def _or_of_group(context: click.Context, _parameter: click.Parameter, value: str | None) -> str | None:
     above = context.parent.params.get("config_path") if context.parent is not None else None
     return value if value is not None else above

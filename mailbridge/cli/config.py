@@ -6,7 +6,14 @@ import sys
 
 import click
 
-from mailbridge.cli.common import EXIT_USAGE, config_option, get_config, json_option, print_json
+from mailbridge.cli.common import (
+    EXIT_USAGE,
+    config_option,
+    get_config,
+    json_option,
+    print_json,
+    unread_config_option,
+)
 from mailbridge.config.model import Config
 from mailbridge.errors import ConfigError
 
@@ -58,6 +65,7 @@ def config(config_path: str | None) -> None:
 
 
 @config.command()
+@unread_config_option
 def example() -> None:
     """Print the commented example."""
     from mailbridge.config.example import example as text
@@ -66,6 +74,8 @@ def example() -> None:
 
 
 @config.command()
+@unread_config_option
+@click.option("--json", is_flag=True, expose_value=False, help="It is JSON in any case.")
 def schema() -> None:
     """Print the JSON Schema of the configuration file."""
     from mailbridge.config.schema import json_schema

@@ -204,6 +204,7 @@ _add_action(Action.CANCEL, "Never send a queued or held message.")
 @queue.command()
 @_filters
 @click.option("--format", "fmt", type=click.Choice(["csv", "jsonl"]), default="csv", show_default=True)
+@click.option("--json", "fmt", flag_value="jsonl", help="The same as `--format jsonl`.")
 @click.option("--output", type=click.Path(path_type=Path), default=None, help="File instead of stdout.")
 @config_option
 @run

@@ -11,7 +11,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
-from mailbridge.cli.common import config_file, config_option
+from mailbridge.cli.common import config_file, config_option, unread_config_option
 from mailbridge.cli.runner import STOPPED_AT_ONCE, configure_log, loop_factory, run_bridge
 from mailbridge.config.load import load_config
 from mailbridge.config.model import Config
@@ -44,6 +44,7 @@ def serve(config_path: str | None) -> None:
     metavar="HOST:PORT",
     help="The simulator's page and API.",
 )
+@unread_config_option
 def demo(smtp: str, listen: str) -> None:
     """Run the bridge with the built-in simulator, a temporary queue and no configuration."""
     from mailbridge.cli.demo import run_demo

@@ -7,6 +7,7 @@ import signal
 
 import click
 
+from mailbridge.cli.common import unread_config_option
 from mailbridge.cli.runner import listen_of
 
 
@@ -17,6 +18,7 @@ from mailbridge.cli.runner import listen_of
 @click.option("--balance", default="1000", show_default=True, help="Money on the account.")
 @click.option("--callback", default=None, metavar="URL", help="Where delivery statuses are reported.")
 @click.option("--callback-secret", default="", help="Signs the callbacks.")
+@unread_config_option
 def simulator(listen: str, login: str, password: str, balance: str, callback: str | None, callback_secret: str) -> None:
     """Run the SMSC look-alike: same requests, same answers, magic numbers for every trouble. Sends nothing."""
     from decimal import Decimal, InvalidOperation

@@ -10,7 +10,15 @@ from importlib.metadata import version as version_of
 import click
 
 import mailbridge
-from mailbridge.cli.common import EXIT_FAILED, config_option, fail, get_config, json_option, print_json
+from mailbridge.cli.common import (
+    EXIT_FAILED,
+    config_option,
+    fail,
+    get_config,
+    json_option,
+    print_json,
+    unread_config_option,
+)
 from mailbridge.config.model import Config
 from mailbridge.errors import ConfigError
 
@@ -18,6 +26,7 @@ _LIBRARIES = ("aiosmtpd", "aiohttp", "PyYAML", "pydantic", "SQLAlchemy", "phonen
 
 
 @click.command()
+@unread_config_option
 @json_option
 def version(*, as_json: bool) -> None:
     """Print the versions of mailbridge, Python and the libraries."""
@@ -38,6 +47,7 @@ def version(*, as_json: bool) -> None:
 
 
 @click.command("hash-password")
+@unread_config_option
 def hash_password() -> None:
     """Print an argon2id hash: asks twice on a terminal, reads one line where stdin is none."""
     from argon2 import PasswordHasher

@@ -184,6 +184,34 @@ async def test_the_configuration_of_a_group_is_that_of_its_verbs(desk):
         assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize(
+    ("words", "begins"),
+    [(("version",), "mailbridge "), (("hash-password",), "$argon2id$"), (("config", "example"), "# The configuration"),
+     (("config", "schema", "--json"), "{")],
+)  # fmt: skip
+async def test_every_verb_takes_a_configuration(desk, words, begins):
+    """A script may give ``--config`` to each verb, also to one that reads none."""
+    result = await desk.run(*words, text="secret\n")
+
+    assert (result.exit_code, result.stdout[: len(begins)]) == (0, begins)
+
+
+@pytest.mark.parametrize("verb", ["demo", "simulator", "serve", "preview", "send", "check", "balance", "status"])
+async def test_every_help_names_the_configuration(desk, verb):
+    """What a verb takes stands in its help."""
+    assert "--config FILE" in (await desk.bare(verb, "--help")).stdout
+
+
+async def test_an_export_in_json_is_lines(desk):
+    """``--json`` is the usual word for ``--format jsonl``."""
+    await desk.run("send", "79990000001", "one")
+    await desk.run("send", "79990000002", "two")
+    lines = (await desk.run("queue", "export", "--json")).stdout.splitlines()
+
+    assert [json.loads(line)["text"] for line in lines] == ["two", "one"]
+    assert (await desk.run("queue", "export", "--format", "jsonl")).stdout.splitlines() == lines
+
+
 async def test_hash_password_reads_one_line_and_prints_the_hash_alone():
     """The hash proves the password; an empty one is refused."""
     hashed = await asyncio.to_thread(CliRunner().invoke, cli, ["hash-password"], "s3cret\nmore\n")
