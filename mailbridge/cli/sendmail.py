@@ -61,6 +61,10 @@ def parse_call(arguments: list[str]) -> Call:
         if not word.startswith("-") or word == "-":
             recipients.append(word)
             continue
+        if word.partition("=")[0] == "--config":
+            # every verb takes it; nothing of it is this one's to know
+            del rest[: "=" not in word]
+            continue
         flag, value = word[1], word[2:]
         if flag in "fr":
             sender = value or (rest.pop(0) if rest else "")

@@ -107,6 +107,8 @@ async def test_a_session_on_stdin_may_have_the_line_ends_of_a_pipe(door):
         (["-F", "Full Name", "-f", "x@y", "a@b"], ("a@b",), "x@y"),
         (["-f", "<>", "a@b"], ("a@b",), "<>"),
         (["-om", "-v", "-G", "-U", "-n", "a@b"], ("a@b",), None),
+        (["--config", "/etc/mailbridge/config.yaml", "a@b"], ("a@b",), None),
+        (["--config=/etc/mailbridge/config.yaml", "-i", "a@b"], ("a@b",), None),
         (["-o7", "-oQ/var/spool", "-ox", "a@b", "c@d"], ("a@b", "c@d"), None),
     ],
 )
