@@ -70,6 +70,26 @@ async def test_a_client_that_waits_for_a_verdict_at_the_end_hears_that_its_mail_
         assert len(gateway.forms()) == 1
 
 
+async def test_who_is_slow_at_the_web_listener_holds_up_no_stop(tmp_path):
+    """A callback that is half sent is cut off: it comes again."""
+    changes = {"gateways": {"main": {"callback_path": "4f9c2d7a"}}}
+    async with plain_smsc() as gateway:
+        bridge = bridge_with(tmp_path, gateway.url, changes)
+        await bridge.start()
+        host, _, port = bridge.web.removeprefix("http://").rpartition(":")
+        _, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"POST /callback/main/4f9c2d7a HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n")
+        writer.write(b"Content-Type: application/x-www-form-urlencoded\r\n\r\nid=")
+        await writer.drain()
+        before = time.monotonic()
+        code = await bridge.stop()
+        took_s = time.monotonic() - before
+        writer.close()
+
+        assert code == 0
+        assert took_s < 10
+
+
 async def test_a_second_sigterm_stops_at_once_and_the_next_start_asks_what_became_of_it(tmp_path):
     """Nothing waits, the exit code says so, and the message in flight is asked about, never sent blindly."""
     gate = asyncio.Event()
