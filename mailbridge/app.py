@@ -123,7 +123,12 @@ def prepare_text(
     options = (("X-SMS-Text", text), *((("X-SMS-Sender", sender),) if sender is not None else ()))
     mail = Mail(subject="", body=text, from_address="", from_name="", to="", message_id="", headers=options)
     received = ReceivedMail(
-        id=new_mail_id(), sender="", recipients=tuple(recipients), content=b"", client=client, received_at=now
+        id=new_mail_id(now.timestamp()),
+        sender="",
+        recipients=tuple(recipients),
+        content=b"",
+        client=client,
+        received_at=now,
     )
     messages = Composer(config.message).compose_all(mail, recipients, now)
     settings = build_intake_settings(config)

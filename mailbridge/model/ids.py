@@ -12,17 +12,26 @@ from secrets import randbits
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 10
+_PAIRS = [first + second for first in ALPHABET for second in ALPHABET]
+_TICKS_PER_S = 16
+_TICKS, _CHANCES = len(ALPHABET) ** 4, len(ALPHABET) ** 6
 _MAIL_ID = re.compile(f"[{ALPHABET}]{{{_LENGTH}}}")
 _MESSAGE_ID = re.compile(f"[{ALPHABET}]{{{_LENGTH}}}\\.[1-9][0-9]{{0,5}}")
 
 
-def new_mail_id(random_bits: Callable[[int], int] = randbits) -> str:
-    """Return a new mail id: 49 random bits, so a clash within a million mails has a chance of 1 in 1,000."""
-    number, out = random_bits(64), []
-    for _ in range(_LENGTH):
-        number, digit = divmod(number, len(ALPHABET))
-        out.append(ALPHABET[digit])
-    return "".join(out)
+def new_mail_id(at_s: float, random_bits: Callable[[int], int] = randbits) -> str:
+    """Return a new mail id for the moment *at_s* (Unix time): four characters of time and six of chance.
+
+    Mails that come in together stand together in every index of ids, so a commit writes a few pages and not several
+    for each mail. The time counts sixteenths of a second and comes round in 14 hours; a clash within a million mails
+    has a chance of about 1 in 1,000, ten times that where all came within an hour.
+    """
+    number = int(at_s * _TICKS_PER_S) % _TICKS * _CHANCES + random_bits(64) % _CHANCES
+    out = []
+    for _ in range(_LENGTH // 2):
+        number, pair = divmod(number, len(_PAIRS))
+        out.append(_PAIRS[pair])
+    return "".join(reversed(out))
 
 
 def message_id(mail_id: str, number: int) -> str:

@@ -46,7 +46,7 @@ class SqliteFile:
     # -- engines
     def writing_engine(self) -> Engine:
         """Return the engine of the one writer: each transaction takes the write lock at once, each commit syncs."""
-        # 16 MB between checkpoints: ids are random, so the pages written twice in between are what is saved
+        # 16 MB between checkpoints: what is saved are the pages written twice in between
         log = ("wal_autocheckpoint = 4000", "journal_size_limit = 67108864")
         pragmas = ("synchronous = FULL", "cache_size = -1000", *log)
         return self._engine("BEGIN IMMEDIATE", pragmas)

@@ -34,7 +34,7 @@ class Door:
         users: Sequence[User] = (),
         passwords: Passwords | None = None,
         clock: Clock | None = None,
-        new_id: Callable[[], str] = new_mail_id,
+        new_id: Callable[[], str] | None = None,
         log: Log | None = None,
         limits: Limits | None = None,
     ) -> None:
@@ -44,7 +44,7 @@ class Door:
         self._own_passwords = UserPasswords(users) if passwords is None else None
         self._passwords: Passwords = passwords or self._own_passwords  # type: ignore[assignment]
         self._clock = clock or SystemClock()
-        self._new_id = new_id
+        self._new_id = new_id or self._id_of_now
         self._log = log if log is not None else structlog.get_logger()
         self._limits = limits or Limits()
         # asked once: a name look-up for each connection would stop the loop when the resolver is down
@@ -81,6 +81,9 @@ class Door:
             self._close_listeners()
             raise
         self._log.info("listening", addresses=list(self.addresses))
+
+    def _id_of_now(self) -> str:
+        return new_mail_id(self._clock.now().timestamp())
 
     def _prepare(self, listener: Listener) -> OpenListener:
         context = None
