@@ -2,7 +2,8 @@
 
 This is aiosmtpd's protocol class with its weak places taken over: it answers ``421`` before it closes, drops a
 client that never reads, lets nobody cancel the taking of a mail, and builds its tables of commands once and not for
-each connection.
+each connection. Octets go from the transport to the session and back with nothing between: aiosmtpd's stream reader and
+writer are made by its constructor and not used.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from mailbridge.smtp.site import UNIX_CLIENT, Site
 from mailbridge.smtp.transaction import Transaction
 
 _READ_BYTES = 65536
+#: a client that is further ahead is not read from until we have caught up
+_AHEAD_BYTES = 2 * _READ_BYTES
 #: answers to pipelined commands are sent together up to so many octets
 _OUTBOX_BYTES = 8192
 #: RFC 5321 4.5.3.1.5, without the CRLF
@@ -47,8 +50,6 @@ _NO_HOOKS = _NoHooks()
 class Conversation(SMTP):
     """The transport side of a session. A subclass defines the ``smtp_*`` commands and ``obey``."""
 
-    # also the limit of the StreamReader, which pauses a client that is twice as far ahead
-    line_length_limit = _READ_BYTES
     AuthLoginUsernameChallenge = "Username:"
     AuthLoginPasswordChallenge = "Password:"
     _command_names: ClassVar[tuple[str, ...]] = ()
@@ -58,7 +59,11 @@ class Conversation(SMTP):
     # never None while a command is carried out, which is the only time they are looked at
     session: aiosmtpd.smtp.Session
     envelope: Transaction
-    transport: asyncio.WriteTransport | None
+    transport: asyncio.Transport | None
+    # asyncio's flow control of a stream protocol, which its types leave out
+    _paused: bool
+    _connection_lost: bool
+    _drain_helper: Callable[[], Awaitable[None]]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -78,6 +83,12 @@ class Conversation(SMTP):
         self._alarm_at = math.inf
         #: loop time when patience ends; None while we are the ones who are slow
         self._patience_until: float | None = None
+        #: from the transport, not asked for yet
+        self._arrived = b""
+        self._awaited: asyncio.Future[None] | None = None
+        #: the client said its last, or is too far ahead
+        self._has_ended = self._is_held_up = False
+        #: asked for, not understood yet
         self._inbox = bytearray()
         self._outbox = bytearray()
         self._faults = 0
@@ -114,6 +125,7 @@ class Conversation(SMTP):
             )
             self._refusal = self._find_refusal()
             self.site.roll.enter(self, is_guest=self._refusal is None)
+        self._arrived = b""
         super().connection_made(transport)
 
     def _find_refusal(self) -> Reply | None:
@@ -135,8 +147,21 @@ class Conversation(SMTP):
 
     def eof_received(self) -> bool:
         """Let the commands that came before the end be answered; TLS knows no half-closed connection."""
-        self._reader.feed_eof()
+        self._has_ended = True
+        self._wake()
         return not self.client.tls
+
+    def data_received(self, data: bytes) -> None:
+        """Keep what came until it is asked for; a client that is too far ahead has to wait."""
+        self._arrived = self._arrived + data if self._arrived else data
+        if len(self._arrived) > _AHEAD_BYTES and not self._is_held_up and self.transport is not None:
+            self._is_held_up = True
+            self.transport.pause_reading()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._awaited is not None and not self._awaited.done():
+            self._awaited.set_result(None)
 
     # -- the timer: one handle, moved only when it rings
 
@@ -196,9 +221,9 @@ class Conversation(SMTP):
         await self.flush()
         self._has_hung_up = True
         self._expect_within(self.limits.linger_s)
-        if self._writer.can_write_eof():
-            self._writer.write_eof()
-            while await self._reader.read(_READ_BYTES):
+        if self.transport is not None and self.transport.can_write_eof():
+            self.transport.write_eof()
+            while await self.read_chunk():
                 pass
 
     # -- answering
@@ -211,21 +236,23 @@ class Conversation(SMTP):
 
     async def answer(self, answer: Reply) -> None:
         """Send *answer*; the session ends after it where the reply says so."""
-        self._is_leaving = self._is_leaving or answer.close
+        if answer.close:
+            self._is_leaving = True
         await self.send(_wire(answer))
 
     async def send(self, octets: bytes) -> None:
-        """Send *octets*, together with the answers to come where more commands were pipelined (RFC 2920 3.2)."""
+        """Send *octets* before the next read, together with the answers to pipelined commands (RFC 2920 3.2)."""
         self._outbox += octets
-        if not self._inbox or len(self._outbox) > _OUTBOX_BYTES:
+        if len(self._outbox) > _OUTBOX_BYTES:
             await self.flush()
 
     async def flush(self) -> None:
-        """Send all answers now."""
-        if self._outbox:
-            self._writer.write(bytes(self._outbox))
+        """Send all answers now; a client that does not read them holds up its own session here."""
+        if self._outbox and self.transport is not None:
+            self.transport.write(bytes(self._outbox))
             self._outbox.clear()
-        await self._writer.drain()
+        if self._paused or self._connection_lost:
+            await self._drain_helper()
 
     async def fault(self, answer: Reply) -> None:
         """Answer a command that makes no sense, and count it."""
@@ -260,7 +287,16 @@ class Conversation(SMTP):
         """Return what has come, at least one octet; nothing at the end of the connection."""
         if self._outbox:
             await self.flush()
-        return await self._reader.read(_READ_BYTES)
+        while not self._arrived:
+            if self._has_ended:
+                return b""
+            self._awaited = self.loop.create_future()
+            await self._awaited
+        chunk, self._arrived = self._arrived[:_READ_BYTES], self._arrived[_READ_BYTES:]
+        if self._is_held_up and not self._arrived and self.transport is not None:
+            self._is_held_up = False
+            self.transport.resume_reading()
+        return chunk
 
     async def _handle_client(self) -> None:
         try:
@@ -280,7 +316,8 @@ class Conversation(SMTP):
     async def _converse(self) -> None:
         if self._refusal is not None:
             self.log_refusal("connect", self._refusal)
-            return await self.answer(self._refusal)
+            await self.answer(self._refusal)
+            return await self.flush()
         await self.push(f"220 {self.hostname} {'LMTP' if self.site.is_lmtp else 'ESMTP'}")
         while not self._is_leaving:
             self._reset_timeout()

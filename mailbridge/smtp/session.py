@@ -283,7 +283,8 @@ class Session(Authentication):
     async def push(self, status: str | bytes) -> None:
         """Send a line of aiosmtpd's own; the one that lacks its enhanced code gets it."""
         if status == "220 Ready to start TLS":
-            return await self.answer(reply.READY_FOR_TLS)
+            await self.answer(reply.READY_FOR_TLS)
+            return await self.flush()
         return await super().push(status)
 
     # -- what the transport side asks
