@@ -9,6 +9,7 @@ A log that cannot be written never stops the service.
 from __future__ import annotations
 
 import asyncio
+import atexit
 import json
 import logging
 import re
@@ -30,6 +31,8 @@ _PHONE_FIELDS = frozenset({"phone", "recipient", "sender", "to", "text", "diagno
 _LONG_NUMBER = re.compile(r"\d(?:[\d.\-() ]{5,}\d)")
 _MAX_FIELD_CHARS = 2000
 _OWN_FOLDER = Path(__file__).parent
+#: lines that come within so long of a write wait for the next one
+_GATHER_S = 0.02
 
 #: ASCII only: no line separator, escape sequence or bidi mark from outside reaches a terminal or splits a line
 _ENCODER = json.JSONEncoder(default=str, ensure_ascii=True)
@@ -42,6 +45,8 @@ def configure(*, fmt: str = "json", level: str = "info", phones: str = "masked",
     """Send structlog's events and the libraries' own warnings to *stream* (stdout by default)."""
     out = stream or sys.stdout
     lines = _Lines(out)
+    # the loop may end before its last lines are written
+    atexit.register(lines.write)
     threshold = getattr(logging, level.upper())
     is_masked = phones == "masked"
     steps: list[structlog.typing.Processor]
@@ -69,6 +74,11 @@ def _exception(_logger: object, _level: str, event: EventDict) -> EventDict:
         if ours:
             event["at"] = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
     return event
+
+
+def flush() -> None:
+    """Write the lines that wait, before an end that runs no exit functions."""
+    structlog.get_config()["logger_factory"]().write()
 
 
 def _timestamp(at_s: float) -> str:
@@ -120,8 +130,8 @@ def _mask(match: re.Match[str]) -> str:
 class _Lines:
     """Writes one event a line; a full disk or a closed pipe is not the service's trouble.
 
-    Within a loop, the lines of one turn leave together before it waits again: a write for each would cost the hot
-    path more than all the rest of logging.
+    Within a loop, a lone line leaves in the next turn and what comes within ``_GATHER_S`` after it leaves together:
+    a write can wait for the disk, and the loop with it.
     """
 
     def __init__(self, out: TextIO) -> None:
@@ -129,24 +139,29 @@ class _Lines:
         self._waiting: list[str] = []
         #: the loop that has been asked to write what waits
         self._asked: asyncio.AbstractEventLoop | None = None
+        self._written_at = 0.0
 
     def msg(self, line: str) -> None:
         self._waiting.append(line)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
-            self._write()
+            self.write()
             return
         if loop is not self._asked:
             self._asked = loop
-            loop.call_soon(self._write)
+            since_s = time.monotonic() - self._written_at
+            loop.call_later(_GATHER_S - since_s if since_s < _GATHER_S else 0, self.write)
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write what waits."""
         self._asked = None
+        self._written_at = time.monotonic()
         lines, self._waiting = self._waiting, []
-        with suppress(OSError, ValueError):  # nowhere left to say it
-            self._out.write("\n".join([*lines, ""]))
-            self._out.flush()
+        if lines:
+            with suppress(OSError, ValueError):  # nowhere left to say it
+                self._out.write("\n".join([*lines, ""]))
+                self._out.flush()
 
     debug = info = warning = error = critical = msg
 

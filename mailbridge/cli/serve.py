@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 
 import click
 
+from mailbridge import log as logging_setup
 from mailbridge.cli.common import config_file, config_option, unread_config_option
 from mailbridge.cli.runner import STOPPED_AT_ONCE, configure_log, loop_factory, run_bridge
 from mailbridge.config.load import load_config
@@ -61,5 +62,5 @@ def _run(config: Config, reload: Callable[[], Config]) -> None:
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         code = runner.run(run_bridge(config, reload=reload))
     # a thread stuck on a dead disk must not keep a stopped bridge alive
-    sys.stdout.flush()
+    logging_setup.flush()
     os._exit(code) if code == STOPPED_AT_ONCE else sys.exit(code)

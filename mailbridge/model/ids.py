@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from secrets import randbits
+from random import getrandbits
 
 ALPHABET = "23456789ABCDEFGHJKMNPQRSTVWXYZ"
 _LENGTH = 10
@@ -19,7 +19,7 @@ _MAIL_ID = re.compile(f"[{ALPHABET}]{{{_LENGTH}}}")
 _MESSAGE_ID = re.compile(f"[{ALPHABET}]{{{_LENGTH}}}\\.[1-9][0-9]{{0,5}}")
 
 
-def new_mail_id(at_s: float, random_bits: Callable[[int], int] = randbits) -> str:
+def new_mail_id(at_s: float, random_bits: Callable[[int], int] = getrandbits) -> str:
     """Return a new mail id for the moment *at_s* (Unix time): four characters of time and six of chance.
 
     Mails that come in together stand together in every index of ids, so a commit writes a few pages and not several
