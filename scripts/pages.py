@@ -126,7 +126,7 @@ Those that print data have `--json`.
 | exit code | meaning |
 |---|---|
 | 0 | done |
-| 1 | the thing asked for failed |
+| 1 | the thing asked for failed, or the queue is damaged or gone: to try again does not help |
 | 2 | bad usage or bad configuration |
 | 75 | the queue cannot be used now, try again |
 | 130 | `serve`: stopped at once by a second signal |

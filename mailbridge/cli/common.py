@@ -17,7 +17,7 @@ import click
 
 from mailbridge.config.load import find_config, load_config
 from mailbridge.config.model import Config
-from mailbridge.errors import ConfigError, MailbridgeError, NotFound, StoreError, WrongState
+from mailbridge.errors import ConfigError, MailbridgeError, NotFound, StoreDamaged, StoreError, WrongState
 from mailbridge.queue.contract import Store
 
 #: exit codes (docs/reference/cli.md)
@@ -152,6 +152,9 @@ def exit_for(error: MailbridgeError) -> NoReturn:
             sys.exit(EXIT_USAGE)
         case NotFound() | WrongState():
             fail(str(error))
+        case StoreDamaged():
+            # to try again would not help
+            fail(f"the queue: {error}")
         case StoreError():
             fail(f"the queue: {error}", EXIT_TEMPFAIL)
         case _:

@@ -1,15 +1,18 @@
 """One SQLite file as a queue: how it is made, locked, checked, migrated and connected to.
 
-A file is made whole under another name and then put in place, so there never is half a queue. A file that is damaged,
-empty or of another kind is refused and left as it is: a new queue in its place would hide what was promised.
+A file is made whole under another name and then put in place, so there never is half a queue. Where a queue was served
+before, none is made again: a new one in its place would hide what was promised. A damaged one is set aside under
+another name; a file that may not be ours (another kind, another version) is left as it is.
 """
 
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import sqlite3
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -31,6 +34,14 @@ APPLICATION_ID = 0x4D425271
 _MAGIC = b"SQLite format 3\0"
 _FULL = 2
 _ADVICE = "restore a backup, or move the file away to begin with an empty queue"
+#: what the lock file holds once a queue stands beside it
+_SERVED = b"A queue was served here. Where it is gone, none is made in its place until this file is removed, too.\n"
+#: a database and what SQLite keeps beside it: they belong together, or they are worth nothing
+_PARTS = ("", "-wal", "-shm", "-journal")
+
+
+class _Corrupt(Exception):
+    """A file in a queue's place that cannot be read."""
 
 
 class SqliteFile:
@@ -82,14 +93,15 @@ class SqliteFile:
         if self.exclusive:
             self._lock()
         try:
-            if not self.path.exists():
-                self._make()
-            self._check_header()
-            self._check_inside()
+            self._make_or_check()
+        except _Corrupt as exc:
+            raise self._set_aside(str(exc)) from exc
         except FOREIGN as exc:
             error = translate(exc)
-            advice = f": {_ADVICE}" if isinstance(error, StoreDamaged) else ""
-            raise type(error)(f"{self.path}: {error}{advice}") from exc
+            if isinstance(error, StoreDamaged):
+                raise self._set_aside(str(error)) from exc
+            raise type(error)(f"{self.path}: {error}") from exc
+        self._note_served()
 
     def release(self) -> None:
         """Let another daemon have the file."""
@@ -98,14 +110,66 @@ class SqliteFile:
             self._lock_fd = None
 
     def _lock(self) -> None:
-        lock_path = self.path.with_name(self.path.name + ".lock")
         try:
-            self._lock_fd = os.open(lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_fd = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as exc:
             raise StoreError(f"the queue {self.path} is served by another mailbridge already") from exc
         except OSError as exc:
-            raise StoreError(f"the queue's lock {lock_path} cannot be taken: {exc.strerror}") from exc
+            raise StoreError(f"the queue's lock {self._lock_path} cannot be taken: {exc.strerror}") from exc
+
+    # -- what was here before
+    @property
+    def _lock_path(self) -> Path:
+        return self.path.with_name(self.path.name + ".lock")
+
+    def _was_served(self) -> bool:
+        try:
+            return self._lock_path.stat().st_size > 0
+        except OSError:
+            return False
+
+    def _note_served(self) -> None:
+        """Write down that there is a queue; where the disk does not take it now, the next start does."""
+        if self._lock_fd is not None and not self._was_served():
+            with suppress(OSError):
+                os.write(self._lock_fd, _SERVED)
+
+    def _set_aside(self, why: str) -> StoreDamaged:
+        """Give a damaged queue of ours, with its log, another name, and return the words to refuse the start with.
+
+        A copy put back must find neither the damaged file, which it would replace, nor its log, which SQLite would
+        apply to it.
+        """
+        if not (self.exclusive and self._was_served()):
+            return StoreDamaged(f"{self.path}: {why}: {_ADVICE}")
+        aside = self._free_name()
+        try:
+            for part in reversed(_PARTS):  # the file itself last: until then, the next start finds it and goes on
+                with suppress(FileNotFoundError):
+                    self._named(part).rename(f"{aside}{part}")
+        except OSError as exc:
+            return StoreDamaged(f"{self.path}: {why}, and it cannot be set aside: {exc.strerror}")
+        return StoreDamaged(f"{self.path}: {why}; it is set aside as {aside.name}: {self._advice_for_nothing()}")
+
+    def _named(self, part: str) -> Path:
+        return self.path.with_name(self.path.name + part)
+
+    def _free_name(self) -> Path:
+        numbers = (self._named(f".damaged-{number}") for number in itertools.count(1))
+        return next(name for name in numbers if not any(Path(f"{name}{part}").exists() for part in _PARTS))
+
+    def _advice_for_nothing(self) -> str:
+        return f"restore a backup, or remove {self._lock_path.name}, too, to begin with an empty queue"
+
+    # -- making and checking
+    def _make_or_check(self) -> None:
+        if not self.path.exists():
+            if self._was_served():
+                raise StoreDamaged(f"the queue {self.path} was here and is gone: {self._advice_for_nothing()}")
+            self._make()
+        self._check_header()
+        self._check_inside()
 
     def _make(self) -> None:
         log = self.path.with_name(self.path.name + "-wal")
@@ -126,7 +190,7 @@ class SqliteFile:
         if not start:
             raise StoreDamaged(f"the queue {self.path} is an empty file: {_ADVICE}")
         if start != _MAGIC:
-            raise StoreDamaged(f"{self.path} is no SQLite file: {_ADVICE}")
+            raise _Corrupt("this is no SQLite file")
 
     def _check_inside(self) -> None:
         conn = _connect(self.path, "rw")
@@ -135,7 +199,7 @@ class SqliteFile:
             if self.exclusive and self.path.stat().st_size <= QUICK_CHECK_MAX_BYTES:
                 (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
-                    raise StoreDamaged(f"the queue {self.path} is damaged: {_ADVICE}")
+                    raise _Corrupt("the queue is damaged")
             (journal,) = conn.execute("PRAGMA journal_mode = WAL").fetchone()
             if journal != "wal":
                 raise StoreError(f"the disk of the queue {self.path} does not allow SQLite's write-ahead log")
@@ -148,7 +212,9 @@ class SqliteFile:
     def _check_revision(self, conn: sqlite3.Connection) -> None:
         if conn.execute("PRAGMA application_id").fetchone() != (APPLICATION_ID,):
             raise StoreDamaged(f"{self.path} is an SQLite file but no queue of mailbridge: {_ADVICE}")
-        (revision,) = conn.execute("SELECT version_num FROM alembic_version").fetchone() or ("",)
+        revision = _revision_of(conn)
+        if revision is None:
+            raise StoreDamaged(f"the queue {self.path} does not say its version: {_ADVICE}")
         if revision == SCHEMA_REVISION:
             return
         from mailbridge.queue.migrate import is_known, upgrade  # noqa: PLC0415 - Alembic costs memory and time
@@ -158,6 +224,13 @@ class SqliteFile:
         engine = self.writing_engine()
         with engine.connect() as migrating, migrating.begin():
             upgrade(migrating)
+
+
+def _revision_of(conn: sqlite3.Connection) -> str | None:
+    if not conn.execute("SELECT 1 FROM sqlite_schema WHERE name = 'alembic_version'").fetchall():
+        return None
+    (revision,) = conn.execute("SELECT version_num FROM alembic_version").fetchone() or (None,)
+    return revision
 
 
 def data_version(conn: Connection) -> int:

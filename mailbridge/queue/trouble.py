@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
@@ -11,10 +12,11 @@ from mailbridge.errors import StoreDamaged, StoreError, StoreFull
 #: what may come out of a transaction; the last two are values no database takes (lone surrogates, huge integers)
 FOREIGN = (SQLAlchemyError, sqlite3.Error, OSError, UnicodeError, OverflowError)
 
+_NO_ROOM = "there is no room left for the queue"
 # https://www.sqlite.org/rescode.html, read from the lowest eight bits unless the whole code is named
 _MEANINGS: dict[int, tuple[type[StoreError], str]] = {
-    sqlite3.SQLITE_FULL: (StoreFull, "there is no room left for the queue"),
-    sqlite3.SQLITE_IOERR_SHMSIZE: (StoreFull, "there is no room left for the queue"),
+    sqlite3.SQLITE_FULL: (StoreFull, _NO_ROOM),
+    sqlite3.SQLITE_IOERR_SHMSIZE: (StoreFull, _NO_ROOM),
     sqlite3.SQLITE_CORRUPT: (StoreDamaged, "the queue's file is damaged"),
     sqlite3.SQLITE_NOTADB: (StoreDamaged, "the queue's file is no database"),
     sqlite3.SQLITE_BUSY: (StoreError, "the queue is locked by another process"),
@@ -33,6 +35,10 @@ _HARMLESS = _OWN | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOC
 def translate(exc: BaseException) -> StoreError:
     """Return our exception for a foreign one; the caller raises it ``from`` that."""
     code = _code(exc)
+    if isinstance(exc, OSError):
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            return StoreFull(_NO_ROOM)
+        return StoreError(f"the queue's file cannot be used: {exc.strerror or type(exc).__name__}")
     if code is None:
         return StoreError(f"the queue cannot do that: {type(exc).__name__}")
     kind, words = _MEANINGS.get(code) or _MEANINGS.get(code & 0xFF) or (StoreError, "the queue cannot do that")

@@ -132,13 +132,69 @@ class TestRefusing:
         with path.open("r+b") as file:
             file.seek(size // 2 // 4096 * 4096)
             file.write(os.urandom(40_000))
-        assert "move the file away" in await refused(path)
-        assert path.stat().st_size == size
+        damaged = path.read_bytes()
+        assert "set aside as queue.db.damaged-1: restore a backup, or remove queue.db.lock" in await refused(path)
+        aside = path.with_name("queue.db.damaged-1")
+        assert (aside.read_bytes(), aside.stat().st_size) == (damaged, size)
 
     async def test_a_truncated_file_is_found_at_the_start(self, path):
         await make(path, *(new_mail(f"M{n}") for n in range(200)))
         os.truncate(path, 8192)
         await refused(path)
+
+    @pytest.mark.parametrize("damage", [b"", b"dear diary" * 999], ids=["damaged", "of another kind"])
+    async def test_after_a_damaged_queue_no_new_one_is_made_until_a_person_says_so(self, path, damage):
+        """Each start refuses, for a verb as for the daemon; a backup in its place is served, and so is a new queue."""
+        await make(path, new_mail("M1"))
+        backup = path.read_bytes()
+        path.write_bytes(damage or backup[:-5000])
+        await refused(path)
+        assert "was here and is gone" in await refused(path)
+        with pytest.raises(StoreDamaged):
+            await at(path, exclusive=False).open()
+        assert not path.exists()
+        path.write_bytes(backup)
+        store = at(path)
+        await store.open()
+        assert (await one(store, "M1.1")).mail_id == "M1"
+        await store.close()
+        path.unlink()
+        path.with_name("queue.db.lock").unlink()
+        await make(path)
+        assert path.exists()
+        assert path.with_name("queue.db.damaged-1").exists()
+
+    async def test_what_lies_aside_is_never_written_over(self, path):
+        await make(path)
+        for number in (1, 2, 3):
+            path.write_bytes(b"x" * number)
+            await refused(path)
+            assert path.with_name(f"queue.db.damaged-{number}").read_bytes() == b"x" * number
+
+    async def test_the_log_goes_with_the_damaged_queue(self, path):
+        """Left behind, it would be applied to the backup that is put in the queue's place."""
+        await make(path)
+        path.write_bytes(b"dear diary" * 999)
+        path.with_name("queue.db-wal").write_bytes(b"the log")
+        await refused(path)
+        assert path.with_name("queue.db.damaged-1-wal").read_bytes() == b"the log"
+        assert not path.with_name("queue.db-wal").exists()
+
+    async def test_a_verb_moves_nothing(self, path):
+        await make(path)
+        path.write_bytes(b"dear diary" * 999)
+        with pytest.raises(StoreDamaged):
+            await at(path, exclusive=False).open()
+        assert path.read_bytes() == b"dear diary" * 999
+
+    async def test_a_queue_that_does_not_say_its_version_is_refused(self, path):
+        await make(path)
+        with sqlite3.connect(path) as conn:
+            conn.execute("DELETE FROM alembic_version")
+        assert "does not say its version" in await refused(path)
+        with sqlite3.connect(path) as conn:
+            conn.execute("DROP TABLE alembic_version")
+        assert "does not say its version" in await refused(path)
 
     async def test_a_log_without_its_queue_is_no_new_queue(self, path):
         path.with_name("queue.db-wal").write_bytes(b"x" * 5000)

@@ -1,5 +1,7 @@
 """The decisions all stores share, where no store leads to them easily."""
 
+import errno
+import os
 import sqlite3
 from datetime import timedelta
 
@@ -62,6 +64,23 @@ def test_each_code_of_sqlite_has_its_meaning(code, kind, reopen):
     assert "secret" not in str(error)
     assert is_disk_trouble(foreign) is reopen
     assert concerns_all(error)
+
+
+@pytest.mark.parametrize(
+    ("number", "kind", "words"),
+    [
+        (errno.ENOSPC, StoreFull, "no room left"),
+        (errno.EDQUOT, StoreFull, "no room left"),
+        (errno.EROFS, StoreError, "Read-only file system"),
+        (errno.EISDIR, StoreError, "Is a directory"),
+    ],
+)
+def test_what_the_system_says_of_a_file_is_said_to_the_operator(number, kind, words):
+    """A full disk is one whether SQLite meets it or we do; the rest in the system's own words, without the path."""
+    error = translate(OSError(number, os.strerror(number), "/secret/path"))
+    assert type(error) is kind
+    assert words in str(error)
+    assert "secret" not in str(error)
 
 
 @pytest.mark.parametrize("code", [sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY, sqlite3.SQLITE_TOOBIG, sqlite3.SQLITE_ERROR])
