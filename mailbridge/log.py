@@ -8,7 +8,6 @@ A log that cannot be written never stops the service.
 
 from __future__ import annotations
 
-import asyncio
 import atexit
 import json
 import logging
@@ -17,13 +16,13 @@ import sys
 import time
 import traceback
 from collections.abc import MutableMapping
-from contextlib import suppress
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, TextIO
 
 import structlog
 
+from mailbridge.lines import Lines
 from mailbridge.model.phone import mask_phone
 
 #: fields that are a phone, or an address or a gateway's words with a phone in them
@@ -31,8 +30,6 @@ _PHONE_FIELDS = frozenset({"phone", "recipient", "sender", "to", "text", "diagno
 _LONG_NUMBER = re.compile(r"\d(?:[\d.\-() ]{5,}\d)")
 _MAX_FIELD_CHARS = 2000
 _OWN_FOLDER = Path(__file__).parent
-#: lines that come within so long of a write wait for the next one
-_GATHER_S = 0.02
 
 #: ASCII only: no line separator, escape sequence or bidi mark from outside reaches a terminal or splits a line
 _ENCODER = json.JSONEncoder(default=str, ensure_ascii=True)
@@ -44,9 +41,7 @@ EventDict = MutableMapping[str, Any]
 def configure(*, fmt: str = "json", level: str = "info", phones: str = "masked", stream: TextIO | None = None) -> None:
     """Send structlog's events and the libraries' own warnings to *stream* (stdout by default)."""
     out = stream or sys.stdout
-    lines = _Lines(out)
-    # the loop may end before its last lines are written
-    atexit.register(lines.write)
+    lines = _lines_to(out)
     threshold = getattr(logging, level.upper())
     is_masked = phones == "masked"
     steps: list[structlog.typing.Processor]
@@ -127,43 +122,13 @@ def _mask(match: re.Match[str]) -> str:
     return mask_phone(match[0])
 
 
-class _Lines:
-    """Writes one event a line; a full disk or a closed pipe is not the service's trouble.
-
-    Within a loop, a lone line leaves in the next turn and what comes within ``_GATHER_S`` after it leaves together:
-    a write can wait for the disk, and the loop with it.
-    """
-
-    def __init__(self, out: TextIO) -> None:
-        self._out = out
-        self._waiting: list[str] = []
-        #: the loop that has been asked to write what waits
-        self._asked: asyncio.AbstractEventLoop | None = None
-        self._written_at = 0.0
-
-    def msg(self, line: str) -> None:
-        self._waiting.append(line)
-        try:
-            loop = asyncio.get_running_loop()
-        except RuntimeError:
-            self.write()
-            return
-        if loop is not self._asked:
-            self._asked = loop
-            since_s = time.monotonic() - self._written_at
-            loop.call_later(_GATHER_S - since_s if since_s < _GATHER_S else 0, self.write)
-
-    def write(self) -> None:
-        """Write what waits."""
-        self._asked = None
-        self._written_at = time.monotonic()
-        lines, self._waiting = self._waiting, []
-        if lines:
-            with suppress(OSError, ValueError):  # nowhere left to say it
-                self._out.write("\n".join([*lines, ""]))
-                self._out.flush()
-
-    debug = info = warning = error = critical = msg
+@lru_cache(maxsize=1)
+def _lines_to(out: TextIO) -> Lines:
+    """Return what writes to *out*: the same after a reload, since it may hold lines that wait."""
+    lines = Lines(out, lambda lost: structlog.get_logger().warning("log lines lost", lines=lost))
+    # the loop may end before its last lines are written
+    atexit.register(lines.write)
+    return lines
 
 
 class _ToStructlog(logging.Handler):

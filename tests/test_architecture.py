@@ -24,7 +24,8 @@ MAX_LINES = 500
 MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "errors": ({"config.problems", "model.reply"}, "errors carry the reply or the problems they stand for"),
     "clock": (set(), "time is handed in from the top"),
-    "log": ({"model.phone"}, "masks phones, in one place"),
+    "log": ({"lines", "model.phone"}, "masks phones, in one place"),
+    "lines": (set(), "knows nothing of what the lines say"),
     "failpoints": (set(), "knows only names"),
     "lean": (set(), "what the daemon does for its memory: before anything else is imported, and after a burst"),
     "loops": ({"clock", "errors"}, "the shape of a duty, not what it does"),

@@ -6,6 +6,8 @@ The gateway's own misbehaviour is in process with one fake clock; what the syste
 from __future__ import annotations
 
 import asyncio
+import fcntl
+import json
 import os
 import resource
 import signal
@@ -15,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -134,6 +136,13 @@ def small_disk(tmp_path: Path) -> Any:
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+def fill(filler: Path) -> None:
+    """Let *filler* take all the room that is left on its disk."""
+    with filler.open("wb", buffering=0) as file, suppress(OSError):
+        while True:
+            file.write(b"x" * 4096)
+
+
 @pytest.mark.slow
 async def test_a_full_disk_defers_mails_and_heals_by_itself(tmp_path: Path, small_disk: Path) -> None:
     """F11: 452 while there is no room, what was queued before still ends, and 250 again when there is room."""
@@ -141,12 +150,7 @@ async def test_a_full_disk_defers_mails_and_heals_by_itself(tmp_path: Path, smal
     async with running_bridge(tmp_path, changes) as bridge:
         assert (await deliver(bridge, "before"))[0] == 250
         filler = small_disk / "filler"
-        with filler.open("wb", buffering=0) as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-            except OSError:
-                pass
+        fill(filler)
         answers = [await deliver(bridge, f"mail {number} " + "y" * 200) for number in range(60)]
         codes = [code for code, _ in answers]
         assert set(codes) <= {250, 452}
@@ -348,3 +352,36 @@ async def test_a_log_nobody_reads_to_the_end_is_no_reason_to_stop(tmp_path: Path
         for number in range(5):
             assert (await asyncio.to_thread(_deliver, port, f"mail {number}"))[0] == 250
         await until(lambda: len(bridge.simulator.inbox) == 5)
+
+
+@pytest.mark.slow
+async def test_a_log_nobody_reads_is_no_reason_to_stop(tmp_path: Path) -> None:
+    """F18: stdout is a pipe that is full: every mail is answered and sent, and SIGTERM ends the bridge as always."""
+    reading, writing = os.pipe()
+    try:
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        async with talking_to(tmp_path, writing) as (bridge, port):
+            for number in range(30):
+                assert (await asyncio.to_thread(_deliver, port, f"mail {number}"))[0] == 250
+            await until(lambda: len(bridge.simulator.inbox) == 30)
+    finally:
+        os.close(writing)
+        os.close(reading)
+
+
+@pytest.mark.slow
+async def test_a_log_on_a_full_disk_is_no_reason_to_stop(tmp_path: Path, small_disk: Path) -> None:
+    """F18: the disk of the log has no room: the service goes on, and says how many lines are missing afterwards."""
+    filler = small_disk / "filler"
+    with (small_disk / "log").open("ab") as stdout:
+        async with talking_to(tmp_path, stdout.fileno()) as (bridge, port):
+            fill(filler)
+            for number in range(30):
+                assert (await asyncio.to_thread(_deliver, port, f"mail {number}"))[0] == 250
+            await until(lambda: len(bridge.simulator.inbox) == 30)
+            filler.unlink()
+            assert (await asyncio.to_thread(_deliver, port, "room again"))[0] == 250
+    events = [json.loads(line) for line in (small_disk / "log").read_text().splitlines() if line.endswith("}")]
+    (lost,) = (event["lines"] for event in events if event["event"] == "log lines lost")
+    assert lost > 50
+    assert events[-1]["event"] == "stopped"
