@@ -221,7 +221,8 @@ class MemoryStore:
 
     async def recover(self, *, node: str, now: datetime) -> int:
         """Turn what *node* had in ``sending`` into ``unknown``."""
-        rows = [r for r in self._t.messages.values() if r.state is State.SENDING and self._t.claimed_by[r.id] == node]
+        tables = self._t
+        rows = [r for r in tables.messages.values() if r.state is State.SENDING and tables.claimed_by.get(r.id) == node]
         for row in rows:
             self._t.messages[row.id] = replace(
                 row, state=State.UNKNOWN, unknown_since=now, next_attempt_at=now, updated_at=now
