@@ -59,9 +59,11 @@ async def preview(
     ]
     if as_json:
         print_json({"messages": shapes})
-        return
-    for message, price in zip(messages, prices, strict=True):
-        _print(message, price)
+    else:
+        for message, price in zip(messages, prices, strict=True):
+            _print(message, price)
+    if cost and None in prices:
+        sys.exit(EXIT_FAILED)
 
 
 def _read(file: Path | None) -> bytes:

@@ -184,6 +184,17 @@ async def test_the_configuration_of_a_group_is_that_of_its_verbs(desk):
         assert result.exit_code == 0, result.output
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)])
+async def test_a_price_that_is_not_to_be_had_is_exit_1(desk, form):
+    """The preview is shown all the same; a script can tell that the price is not in it."""
+    desk.gateway.answers["send"] = lambda _form: {"error": "invalid number", "error_code": 7}
+    result = await desk.run("preview", "--to", "79991234567@sms.local", "--cost", *form, text=EML)
+
+    assert result.exit_code == 1
+    assert "Авария: Сервер упал" in result.stdout
+    assert "no price: 7 invalid number" in result.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "begins"),
     [(("version",), "mailbridge "), (("hash-password",), "$argon2id$"), (("config", "example"), "# The configuration"),
