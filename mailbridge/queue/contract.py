@@ -458,6 +458,7 @@ class Store(Protocol):
 
         A mail's items are due when nothing more is expected of its messages. Else they wait 20 s after the first one
         for receipts of those sent, 30 s for those not sent yet; and never less than until ``hold_reports_until``.
+        What came up after *now*, before the clock was set back, waits no longer.
         """
         ...
 

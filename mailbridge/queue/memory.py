@@ -328,7 +328,7 @@ class MemoryStore:
             first_at = min(item.at for item in items)
             waits = [rules.REPORT_WAITS.get(row.state) for row in self._t.of_mail(mail_id)]
             held = mail_id in self._t.hold and self._t.hold[mail_id] > now
-            if not held and all(wait is None or first_at <= now - wait for wait in waits):
+            if not held and all(wait is None or not now - wait < first_at <= now for wait in waits):
                 ready.append((first_at, mail_id))
         return [
             DueReport(mail=self._t.mails[mail_id], items=tuple(map(self._refresh, waiting[mail_id])))

@@ -109,6 +109,12 @@ class TestDue:
         await store.apply([change("M1.2", S.SENT, S.DELIVERED)])
         assert await due(store, NOW + SECOND) == {"M1": [("M1.1", Report.FAILED)]}
 
+    async def test_a_report_does_not_wait_till_a_clock_set_back_is_there_again(self, store):
+        """The news came up an hour ahead of the clock as it is now: the others have been waited for long enough."""
+        await put_sending(store, phones=PHONES)
+        await store.apply([failed("M1.1", at=NOW + 3600 * SECOND), change("M1.2", S.SENDING, S.SENT)])
+        assert await due(store, NOW + SECOND) == {"M1": [("M1.1", Report.FAILED)]}
+
     @pytest.mark.parametrize(("end", "then"), [(S.UNDELIVERED, S.DELIVERED), (S.FAILED, S.QUEUED)])
     async def test_a_failure_that_is_none_any_more_is_not_told(self, store, end, then):
         """A receipt overrides an earlier one, or a person sent it again, before the report was made."""

@@ -17,12 +17,17 @@ _i = report_items.c
 _waiting = (
     select(_i.mail_id, func.min(_i.at).label("first_at")).where(UNREPORTED).group_by(_i.mail_id).subquery("waiting")
 )
-#: a message of the mail may bring more news, and the wait for such as it is not over
+#: a message of the mail may bring more news, and the wait for such as it is not over (news from the future, written
+#: before the clock was set back, waits for nothing)
 _worth_waiting = exists().where(
     messages.c.mail_id == mails.c.id,
     or_(
         *(
-            and_(messages.c.state == state.value, _waiting.c.first_at > bindparam(f"waited_since_{state.value}"))
+            and_(
+                messages.c.state == state.value,
+                _waiting.c.first_at > bindparam(f"waited_since_{state.value}"),
+                _waiting.c.first_at <= bindparam("now"),
+            )
             for state in REPORT_WAITS
         )
     ),
