@@ -55,7 +55,12 @@ class Audit:
             if attempt.gateway_id == ended_with or carrier is None or not rows or self._board.is_shut(carrier.name):
                 continue
             phone = rows[0].message.phone
-            answers = await carrier.gateway.status([StatusQuery(phone, attempt.gateway_id)])
+            try:
+                answers = await carrier.gateway.status([StatusQuery(phone, attempt.gateway_id)])
+            except Exception:
+                # whoever is asked about next must not pay for it
+                log.exception("question broke", gateway=carrier.name)
+                continue
             answer = None if isinstance(answers, Suspended) else answers[0]
             if isinstance(answer, Receipt) and carrier.read(answer).state not in _FAILED_THERE:
                 log.error(

@@ -254,6 +254,32 @@ async def test_a_double_is_reported_when_a_callback_ends_the_message():
     assert double["gateway_ids"] == [batch.gateway_id for batch in post.gateway.batches]
 
 
+async def test_a_look_for_doubles_that_breaks_keeps_nobody_from_being_asked_about():
+    """A gateway's bug costs the audit its answer; the next message's question is put all the same."""
+    post = Post()
+    await post.put(1)
+    await attempt(post, SILENCE)
+    await pass_quarantine(post)
+    await attempt(post, None)
+    await post.receipts.take(receipt(post, 2, DELIVERED))
+    other = await post.put(2)
+    await attempt(post, SILENCE)
+    say(post, 3, PASSED_ON)
+    first_id, real = post.gateway.batches[0].gateway_id, post.gateway.status
+
+    async def break_for_the_first(queries):
+        if queries[0].gateway_id == first_id:
+            raise ZeroDivisionError
+        return await real(queries)
+
+    post.gateway.status = break_for_the_first
+    post.clock.advance(5)
+    with capture_logs() as logs:
+        await post.questions.step()
+    assert await post.state(other) is State.SENT
+    assert [line["event"] for line in logs if line["log_level"] == "error"] == ["question broke"]
+
+
 @pytest.mark.parametrize("state", [State.UNKNOWN, State.SENT, State.SENDING, State.DELIVERED])
 def test_nobody_can_send_again_what_may_be_on_its_way(state):
     """The verb refuses: a double by a person's hand needs a message that is known to have failed, or is held."""
