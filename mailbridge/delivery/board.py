@@ -16,6 +16,7 @@ from mailbridge.clock import Clock
 from mailbridge.delivery import breaker
 from mailbridge.delivery.breaker import Trouble
 from mailbridge.delivery.decide import Policy
+from mailbridge.delivery.jumps import Doubt
 from mailbridge.delivery.pace import Pace
 from mailbridge.delivery.receipts import Read
 from mailbridge.errors import StoreError
@@ -59,12 +60,17 @@ class Board:
         self._store = store
         self._clock = clock
         self._announce = announce
+        #: whether a quarantine can be known to be over now
+        self.doubt = Doubt(clock, longest_s=self._longest_quarantine_s)
         self._states = {name: GatewayState(name=name) for name in self.carriers}
         self._troubles: dict[str, Trouble] = {}
         #: odd answers to probes, in a row
         self._odd: dict[str, int] = {}
         #: code and end of each gateway's last trouble
         self._ended: dict[str, tuple[str, datetime]] = {}
+
+    def _longest_quarantine_s(self) -> float:
+        return max((carrier.policy.quarantine_s for carrier in self.carriers.values()), default=0.0)
 
     @property
     def states(self) -> Mapping[str, GatewayState]:

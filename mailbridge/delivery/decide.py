@@ -148,15 +148,19 @@ def quarantine_over(row: StoredMessage, policy: Policy, at: datetime) -> bool:
     return at >= (row.unknown_since or row.updated_at) + timedelta(seconds=policy.quarantine_s)
 
 
-def is_worth_waiting(row: StoredMessage, *, policy: Policy | None, now: datetime) -> bool:
+def is_worth_waiting(row: StoredMessage, *, policy: Policy | None, now: datetime, is_in_doubt: bool = False) -> bool:
     """Tell whether the answer that *row*, whose lifetime is over, waits for may still come.
 
     A message that is ``unknown`` is asked about when its quarantine ends: to call it lost before that could report
-    a failure of what the gateway has.
+    a failure of what the gateway has, or send it twice. The same goes for one that was never asked about (the gateway
+    wanted silence), or whose question is due this moment (the machine slept). *is_in_doubt*: no quarantine can be
+    known to be over.
     """
     if row.state is not State.UNKNOWN or policy is None:
         return False
-    return not quarantine_over(row, policy, now - timedelta(seconds=_LAST_ANSWER_S))
+    is_to_be_asked = row.asked == 0 or (row.next_attempt_at is not None and row.next_attempt_at <= now)
+    last_answer_by = now - timedelta(seconds=_LAST_ANSWER_S)
+    return is_in_doubt or is_to_be_asked or not quarantine_over(row, policy, last_answer_by)
 
 
 def decide_expiry(

@@ -6,6 +6,8 @@ early; and what waits for a time must not wait for hours because the clock was s
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from mailbridge.clock import Clock
@@ -31,3 +33,23 @@ class JumpWatch:
         if abs(jump_s) < _JUMP_S:
             return 0.0
         return jump_s
+
+
+class Doubt:
+    """Whether quarantines that the wall clock calls over are: not until they passed again on the clock nobody sets.
+
+    That is so after the clock was set forward, and after a start: nobody saw how it was set meanwhile.
+    """
+
+    def __init__(self, clock: Clock, *, longest_s: Callable[[], float]) -> None:
+        self._clock = clock
+        self._longest_s = longest_s
+        self._jumps = JumpWatch(clock)
+        self._until_s = clock.monotonic() + longest_s()
+
+    def is_on(self, *, after_s: float = 0.0) -> bool:
+        """Tell whether quarantines are in doubt now, or were less than *after_s* ago."""
+        if self._jumps.look() > 0:
+            self._until_s = self._clock.monotonic() + self._longest_s()
+            log.warning("clock set forward", because="no quarantine is believed to be over before it passed again")
+        return self._clock.monotonic() < self._until_s + after_s

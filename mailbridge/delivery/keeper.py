@@ -12,7 +12,7 @@ from mailbridge.config.model import Queue
 from mailbridge.delivery.board import Board
 from mailbridge.delivery.decide import decide_expiry, decide_warning, is_worth_waiting
 from mailbridge.delivery.jumps import JumpWatch
-from mailbridge.delivery.poll import GIVE_UP_SENT_S
+from mailbridge.delivery.poll import GIVE_UP_SENT_S, LONGEST_UNKNOWN_S
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Store, StoredMessage
 
@@ -46,25 +46,37 @@ class Keeper:
         self._alarm = alarm
         self._pruned_at = clock.monotonic()
         self._jumps = JumpWatch(clock)
+        #: the clock was set back, or another process wrote, and what follows from it is not done yet
+        self._is_set_back = self._is_changed = False
 
     async def step(self) -> int:
         """Do what time asks for; return how many messages were touched."""
-        if self._jumps.look() < 0:
-            await self._store.clock_set_back(now=self._clock.now())
-            self._wake()
-        if await self._store.changed_outside():
-            await self._board.follow()
-            self._wake()
+        await self._follow()
         return await self._expire() + await self._warn() + await self._prune()
+
+    async def _follow(self) -> None:
+        """Take over what others did to the clock and the queue; what the store refuses now is done in a later turn."""
+        self._is_set_back = self._jumps.look() < 0 or self._is_set_back
+        if self._is_set_back:
+            await self._store.clock_set_back(now=self._clock.now())
+            self._is_set_back = False
+            self._wake()
+        self._is_changed = await self._store.changed_outside() or self._is_changed
+        if self._is_changed:
+            await self._board.follow()
+            self._is_changed = False
+            self._wake()
 
     async def _expire(self) -> int:
         now = self._clock.now()
         rows = {row.id: row for row in await self._store.expired(now=now, limit=_AT_ONCE)}
+        # after a doubt each is asked once more before it is given up
+        is_in_doubt = self._board.doubt.is_on(after_s=LONGEST_UNKNOWN_S)
         changes = []
         for row in rows.values():
             carrier = self._board.carriers.get(row.gateway or "")
             policy = carrier.policy if carrier else None
-            if is_worth_waiting(row, policy=policy, now=now):
+            if is_worth_waiting(row, policy=policy, now=now, is_in_doubt=is_in_doubt):
                 continue
             changes.append(
                 decide_expiry(

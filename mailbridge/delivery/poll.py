@@ -17,6 +17,8 @@ _AFTER_QUARANTINE_S = 20.0
 #: first question about a message whose outcome is unknown, and about one just sent
 FIRST_UNKNOWN_S = 3.0
 FIRST_SENT_S = 5.0
+#: longest time between two questions about one whose outcome is unknown
+LONGEST_UNKNOWN_S = 120.0
 #: after this age of a sent message its receipt is no longer asked for (operators report within a day, ``err`` 245)
 GIVE_UP_SENT_S = 3 * 86400.0
 
@@ -69,7 +71,7 @@ def _unknown_wait_s(asked: int, *, left_s: float) -> float:
     """
     if asked == 0:
         return min(FIRST_UNKNOWN_S, left_s) if left_s > 0 else FIRST_UNKNOWN_S
-    regular_s: float = min(MIN_INTERVAL_S * 2.0 ** max(0, asked - 4), 120.0)
+    regular_s: float = min(MIN_INTERVAL_S * 2.0 ** max(0, asked - 4), LONGEST_UNKNOWN_S)
     if left_s <= 0:
         return max(regular_s, _AFTER_QUARANTINE_S)
     room_s = MIN_INTERVAL_S if regular_s == MIN_INTERVAL_S else 0.0

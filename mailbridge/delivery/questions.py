@@ -13,7 +13,6 @@ from mailbridge.delivery import breaker
 from mailbridge.delivery.audit import Audit, ended_attempts
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.breaker import is_probe_due
-from mailbridge.delivery.jumps import JumpWatch
 from mailbridge.delivery.poll import MIN_INTERVAL_S
 from mailbridge.delivery.receipts import choose, decide_answer, decide_receipt
 from mailbridge.delivery.rush import QUESTIONS_LATE_S, Rush
@@ -47,18 +46,11 @@ class Questions:
         self._clock = clock
         self._wake = wake
         self._audit = audit
-        self._jumps = JumpWatch(clock)
-        #: until then, in monotonic seconds, no quarantine is known to be over
-        self._doubt_until_s = clock.monotonic()
         #: after store trouble nobody is asked again before that: the gateway limits questions about one message
         self._silent_until_s = clock.monotonic()
 
     async def step(self) -> int:
         """Ask about what is due, one request a gateway; return how many messages were asked about."""
-        if self._jumps.look() > 0:
-            longest_s = max((carrier.policy.quarantine_s for carrier in self._board.carriers.values()), default=0.0)
-            self._doubt_until_s = self._clock.monotonic() + longest_s
-            log.warning("clock set forward", because="no quarantine is believed to be over before it passed again")
         if self._clock.monotonic() < self._silent_until_s or self._is_put_off():
             return 0
         await self._audit.step()
@@ -96,7 +88,7 @@ class Questions:
             await self._put_off(rows, silence_s or _SHUT_S)
             return
         queries, owners = [], []
-        asked_at = self._clock.now()
+        asked_at, is_in_doubt = self._clock.now(), self._board.doubt.is_on()
         heard: dict[str, dict[str, StatusAnswer]] = {row.id: {} for row in rows}
         for row in rows:
             if row.state is State.SENT and carrier.policy.poll_s <= 0:
@@ -108,7 +100,8 @@ class Questions:
         for start in range(0, len(queries), carrier.gateway.max_batch):
             answers += await self._status(carrier, queries[start : start + carrier.gateway.max_batch])
         for row, query, answer in zip(owners, queries, answers, strict=True):
-            heard[row.id][query.gateway_id] = self._believe(answer)
+            is_believed = not (is_in_doubt and answer is StatusMiss.NOT_FOUND)
+            heard[row.id][query.gateway_id] = answer if is_believed else StatusMiss.NO_ANSWER
         policy, read, now = carrier.policy, carrier.read, self._clock.now()
         changes = []
         for row in rows:
@@ -120,11 +113,6 @@ class Questions:
         await self._apply(changes, by_id)
         for change in changes:
             self._audit.note(by_id[change.message_id], change)
-
-    def _believe(self, answer: StatusAnswer) -> StatusAnswer:
-        if answer is StatusMiss.NOT_FOUND and self._clock.monotonic() < self._doubt_until_s:
-            return StatusMiss.NO_ANSWER
-        return answer
 
     async def _attempts(self, row: StoredMessage) -> Sequence[str]:
         """Return the gateway ids to ask about: of all attempts while it is unknown which one was taken."""
