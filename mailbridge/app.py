@@ -11,8 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -155,8 +154,11 @@ class _Front:
 
     async def receive(self, mail: ReceivedMail, *, each: bool) -> Sequence[Reply]:
         began = self._clock.monotonic()
-        with self._counting():
+        try:
             replies = await self.reception.receive(mail, each=each)
+        except IntakeError as error:
+            self._meter.count_rejected(error.reply)
+            raise
         self._meter.accepted.observe(self._clock.monotonic() - began)
         for reply in replies:
             if reply.code >= 400:
@@ -164,17 +166,15 @@ class _Front:
         return replies
 
     def sender(self, address: str, client: Client) -> str:
-        with self._counting():
+        try:
             return self.doorman.sender(address, client)
+        except IntakeError as error:
+            self._meter.count_rejected(error.reply)
+            raise
 
     def recipient(self, address: str, client: Client) -> Recipient:
-        with self._counting():
-            return self.doorman.recipient(address, client)
-
-    @contextmanager
-    def _counting(self) -> Iterator[None]:
         try:
-            yield
+            return self.doorman.recipient(address, client)
         except IntakeError as error:
             self._meter.count_rejected(error.reply)
             raise

@@ -35,6 +35,8 @@ class Meter:
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry(auto_describe=False)
         self.mails = Counter("mailbridge_mails", "Mails taken, or known already", ["result"], registry=registry)
+        #: looked up once: each mail counts one of them
+        self.mails_taken, self.mails_known = self.mails.labels("taken"), self.mails.labels("duplicate")
         self.rejected = Counter(
             "mailbridge_rejected", "Recipients and mails refused at the door, by the reply given", ["reply"],
             registry=registry,
@@ -66,8 +68,6 @@ class Meter:
 
     def _begin_at_zero(self) -> None:
         """Show the known series before anything happened, so that their first increase is seen."""
-        for result in ("taken", "duplicate"):
-            self.mails.labels(result)
         for event in _EVENTS:
             self.events.labels(event)
         for action in Report:
@@ -94,10 +94,13 @@ class _MeteredStore:
 
     async def put(self, mail: NewMail) -> PutResult:
         result = await self._store.put(mail)
-        fresh = [message.state.value for message in mail.messages if message.id not in result.duplicates]
-        self._meter.mails.labels("taken" if fresh else "duplicate").inc()
-        if fresh:  # a mail that is known as a whole was not stored
-            self._meter.count_events(Tally([*fresh, *["suppressed"] * len(result.duplicates)]))
+        known = len(result.duplicates)
+        if known == len(mail.messages):  # a mail that is known as a whole was not stored
+            self._meter.mails_known.inc()
+            return result
+        self._meter.mails_taken.inc()
+        events = Tally(message.state.value for message in mail.messages if message.id not in result.duplicates)
+        self._meter.count_events(events | {"suppressed": known} if known else events)
         return result
 
     async def claim(self, **asked: Any) -> Sequence[Claimed]:

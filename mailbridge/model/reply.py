@@ -7,7 +7,7 @@ A reply that carries a value (an id, a gateway's code) is built by ``Reply.with_
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 _ENHANCED = re.compile(r"[245]\.\d{1,3}\.\d{1,3}")
 
@@ -42,7 +42,7 @@ class Reply:
         """Return the same verdict in other words; what is not printable ASCII becomes ``?``, length is capped."""
         is_clean = text.isascii() and text.isprintable()
         clean = (text if is_clean else "".join(c if c.isascii() and c.isprintable() else "?" for c in text))[:400]
-        return replace(self, text=clean)
+        return Reply(self.code, self.enhanced, clean, self.close)
 
 
 QUEUED = Reply(250, "2.0.0", "Ok: queued")
