@@ -27,8 +27,6 @@ MAX_VALUE_CHARS = 20_000
 _JOINT = " \t\n:;,|/·–—-"
 _PLAIN_NAME = re.compile(r"\{\{-?\s*(sms\.phone|sms\.alias|[a-z_]+)\s*-?\}\}")
 _ANY_MARK = re.compile(r"\{[{%#]|[%#}]\}|^\s*#", re.MULTILINE)
-_BLANKS = re.compile(r"[^\S\r\n]+")
-_LINE_ENDS = re.compile(r" ?(?:\r\n?|\n)[\s]*")
 #: a subject of at least this length and two words counts as said when the body's first line begins with it
 _MIN_REPEATED_CHARS = 10
 
@@ -40,7 +38,8 @@ def fold_blanks(text: str) -> str:
     """
     if "\n" not in text and "\r" not in text:
         return " ".join(text.split())
-    return _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text)).strip()
+    lines = text.replace("\r", "\n").split("\n")
+    return "\n".join(folded for line in lines if (folded := " ".join(line.split())))
 
 
 class Template:

@@ -60,7 +60,7 @@ def tidy_body(text: str, *, reply: bool = False) -> str:
         text = _PGP_SIGNATURE.sub("\n", _PGP_HEAD.sub("", text, count=1))
     # the blank of "-- " tells a signature from a separator
     lines = [line if line == _SIGNATURE else line.strip() for line in text.split("\n")]
-    if _HISTORY_HINT.search(text) is not None:
+    if ("--" in text or ":" in text) and _HISTORY_HINT.search(text) is not None:
         lines = _cut_history(lines)
     if "--" in text:
         lines = _cut_signature(lines)
