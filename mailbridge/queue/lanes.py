@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from mailbridge.errors import StoreError
+from mailbridge.errors import StoreError, StoreFull
+from mailbridge.queue import sqlite_file
+from mailbridge.queue.reserve import Reserve
 from mailbridge.queue.trouble import FOREIGN, concerns_all, is_disk_trouble, translate
 
 T = TypeVar("T")
@@ -85,25 +87,31 @@ class _Job:
     batch: Batch
     argument: Any
     future: asyncio.Future[Any]
+    #: it may use the room that is kept back
+    drains: bool
 
 
 class WriterLane(Lane):
-    """The lane that writes; calls that wait at the same time share a commit."""
+    """The lane that writes; calls that wait at the same time share a commit. *reserve* is for a full disk."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, reserve: Reserve | None = None) -> None:
         super().__init__(engine, "writer")
+        self._reserve = reserve
         self._waiting: list[_Job] = []
         self._pump: asyncio.Task[None] | None = None
         #: transactions committed so far
         self.commits = 0
 
-    async def write(self, batch: Batch, argument: Any) -> Any:
+    async def write(self, batch: Batch, argument: Any, *, drains: bool = True) -> Any:
         """Run *batch* with *argument*, together with other calls; on disk when this returns. Raises: StoreError.
 
+        *drains*: it belongs to what was promised, so it may use the room that is kept back on a full disk.
         A cancelled caller leaves its job to be done.
         """
+        if not drains and self._reserve is not None and not self._reserve.stands:
+            await self.run_outside(self._refill)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-        self._waiting.append(_Job(batch, argument, future))
+        self._waiting.append(_Job(batch, argument, future, drains))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._run_all(), name="queue-writer")
         return await asyncio.shield(future)
@@ -118,6 +126,8 @@ class WriterLane(Lane):
         while self._waiting:
             jobs, self._waiting = self._waiting[:_MAX_JOBS], self._waiting[_MAX_JOBS:]
             error = await self._attempt(jobs)
+            if isinstance(error, StoreFull):
+                jobs, error = await self._attempt_when_full(jobs)
             if error is None:
                 continue
             if len(jobs) == 1 or concerns_all(error):
@@ -127,6 +137,21 @@ class WriterLane(Lane):
             for job in jobs:  # one of them is the culprit: each alone
                 if own := await self._attempt([job]):
                     _fail(job, own)
+
+    async def _attempt_when_full(self, jobs: Sequence[_Job]) -> tuple[list[_Job], BaseException | None]:
+        """Try *jobs* again in the room of the log, then the draining ones on the reserve; return who failed and why."""
+        await self.run_outside(sqlite_file.reuse_log)
+        error = await self._attempt(jobs)
+        if not isinstance(error, StoreFull) or self._reserve is None or not self._reserve.stands:
+            return list(jobs), error
+        for job in jobs:
+            if not job.drains:
+                _fail(job, error)
+        draining = [job for job in jobs if job.drains]
+        if not draining:
+            return [], None
+        await self.run_outside(self._give_up_reserve)
+        return draining, await self._attempt(draining)
 
     async def _attempt(self, jobs: Sequence[_Job]) -> BaseException | None:
         """Run *jobs* in one transaction and answer them; return what went wrong instead, nothing being written then."""
@@ -139,6 +164,20 @@ class WriterLane(Lane):
             if not job.future.done():
                 job.future.set_result(result)
         return None
+
+    # -- in the thread
+    def _refill(self, conn: Connection) -> None:
+        """Have room kept back again. Raises OSError while there is none."""
+        assert self._reserve is not None
+        self._reserve.take()
+        sqlite_file.checkpoint_each(conn, sqlite_file.LONG_LOG_PAGES)
+
+    def _give_up_reserve(self, conn: Connection) -> None:
+        assert self._reserve is not None
+        self._reserve.give_up()
+        # a long log would take the reserve alone; a short one begins anew in the same place
+        sqlite_file.checkpoint_each(conn, sqlite_file.SHORT_LOG_PAGES)
+        sqlite_file.reuse_log(conn)
 
 
 def _run_jobs(conn: Connection, jobs: Sequence[_Job]) -> list[Any]:

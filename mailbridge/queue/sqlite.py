@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -33,6 +33,7 @@ from mailbridge.queue.contract import (
     StoredMessage,
 )
 from mailbridge.queue.lanes import Lane, WriterLane
+from mailbridge.queue.reserve import Reserve
 from mailbridge.queue.statements import changes, claims, clock, gateways, mails, prune, questions, reports
 
 
@@ -42,7 +43,9 @@ class SqliteStore:
     def __init__(self, path: Path, *, exclusive: bool = False) -> None:
         self._exclusive = exclusive
         self._file = sqlite_file.SqliteFile(path, exclusive=exclusive)
-        self._writer = WriterLane(self._file.writing_engine())
+        # verbs come and go beside the daemon, whose reserve it is
+        self._reserve = Reserve(path.with_name(path.name + ".reserve")) if exclusive else None
+        self._writer = WriterLane(self._file.writing_engine(), self._reserve)
         #: what delivery asks
         self._reader = Lane(self._file.reading_engine(), "reader")
         #: what people ask: a long search holds up nobody but the next one
@@ -67,6 +70,9 @@ class SqliteStore:
         async with AsyncExitStack() as undo:
             undo.push_async_callback(self.close)
             await asyncio.to_thread(self._file.prepare)
+            if self._reserve is not None:
+                with suppress(OSError):  # a full disk: the next mail asks again
+                    await asyncio.to_thread(self._reserve.take)
             self._data_version = await self._writer.run_outside(sqlite_file.data_version)
             undo.pop_all()
 
@@ -78,16 +84,18 @@ class SqliteStore:
         # the writer last: the last connection to go merges the log into the file, and only it may write
         for lane in (self._browser, self._reader, self._writer):
             await lane.close()
+        if self._reserve is not None and self._file.is_locked:
+            self._reserve.remove()
         self._file.release()
 
     async def ping(self) -> None:
-        """Prove that the store can be written to now."""
-        await self._write(gateways.ping)
+        """Prove that the store can be written to now; on a full disk it can't, whatever is kept back."""
+        await self._batch(_run_each, gateways.ping, drains=False)
 
     # -- mails
     async def put(self, mail: NewMail) -> PutResult:
         """Keep a mail: on disk when this returns."""
-        result: PutResult = await self._batch(mails.put_mails, mail)
+        result: PutResult = await self._batch(mails.put_mails, mail, drains=False)
         return result
 
     async def release_reports(self, mail_id: str, *, told: Collection[str]) -> None:
@@ -223,10 +231,12 @@ class SqliteStore:
     async def _write(self, work: Callable[[Connection], Any]) -> Any:
         return await self._batch(_run_each, work)
 
-    async def _batch(self, batch: Callable[[Connection, Sequence[Any]], Sequence[Any]], argument: Any) -> Any:
+    async def _batch(
+        self, batch: Callable[[Connection, Sequence[Any]], Sequence[Any]], argument: Any, *, drains: bool = True
+    ) -> Any:
         if self._closed:
             raise StoreError("the queue was closed")
-        return await self._writer.write(batch, argument)
+        return await self._writer.write(batch, argument, drains=drains)
 
 
 def _run_each(conn: Connection, works: Sequence[Callable[[Connection], Any]]) -> list[Any]:

@@ -28,6 +28,10 @@ from mailbridge.queue.trouble import FOREIGN, translate
 BUSY_TIMEOUT_S = 2.5
 #: files up to this size are checked page by page at the start of the daemon (about a second)
 QUICK_CHECK_MAX_BYTES = 200_000_000
+#: pages in the log between checkpoints; 16 MB: ids are random, so the pages written twice in between are what is saved
+LONG_LOG_PAGES = 4000
+#: the same on a full disk: a log that begins anew so soon takes no more room
+SHORT_LOG_PAGES = 50
 #: "MBRq", so that ``file`` and we can tell a queue from other SQLite files
 APPLICATION_ID = 0x4D425271
 
@@ -57,8 +61,7 @@ class SqliteFile:
     # -- engines
     def writing_engine(self) -> Engine:
         """Return the engine of the one writer: each transaction takes the write lock at once, each commit syncs."""
-        # 16 MB between checkpoints: what is saved are the pages written twice in between
-        log = ("wal_autocheckpoint = 4000", "journal_size_limit = 67108864")
+        log = (f"wal_autocheckpoint = {LONG_LOG_PAGES}", "journal_size_limit = 67108864")
         pragmas = ("synchronous = FULL", "cache_size = -1000", *log)
         return self._engine("BEGIN IMMEDIATE", pragmas)
 
@@ -102,6 +105,11 @@ class SqliteFile:
                 raise self._set_aside(str(error)) from exc
             raise type(error)(f"{self.path}: {error}") from exc
         self._note_served()
+
+    @property
+    def is_locked(self) -> bool:
+        """Tell whether this is the daemon's file, now."""
+        return self._lock_fd is not None
 
     def release(self) -> None:
         """Let another daemon have the file."""
@@ -235,11 +243,25 @@ def _revision_of(conn: sqlite3.Connection) -> str | None:
 
 def data_version(conn: Connection) -> int:
     """Return a number that changes whenever another connection has committed."""
+    return int(_pragma(conn, "data_version")[0])
+
+
+def checkpoint_each(conn: Connection, pages: int) -> None:
+    """Let the log begin anew whenever it holds that many *pages*."""
+    _pragma(conn, f"wal_autocheckpoint = {pages}")
+
+
+def reuse_log(conn: Connection) -> None:
+    """Move what the log holds into the file, so that the next transaction writes over the log and not after it."""
+    with suppress(*FOREIGN):  # what does not move now stays in the log
+        _pragma(conn, "wal_checkpoint(PASSIVE)")
+
+
+def _pragma(conn: Connection, words: str) -> Any:
     # past SQLAlchemy, which would begin a transaction for it
     cursor = conn.connection.cursor()
-    cursor.execute("PRAGMA data_version")
-    (version,) = cursor.fetchall()[0]
-    return int(version)
+    cursor.execute(f"PRAGMA {words}")
+    return cursor.fetchone()
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:

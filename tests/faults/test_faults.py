@@ -167,6 +167,31 @@ async def test_a_full_disk_defers_mails_and_heals_by_itself(tmp_path: Path, smal
 
 
 @pytest.mark.slow
+async def test_on_a_full_disk_the_queue_drains(tmp_path: Path, small_disk: Path) -> None:
+    """F11: without a byte left, new mails get 452 and what was promised goes out; with room mails are taken again."""
+    async with running_bridge(tmp_path, {"queue": {"url": f"sqlite:///{small_disk}/queue.db"}}) as bridge:
+        assert (await bridge.verb("gateways", "suspend", "main")).code == 0
+        codes = [(await deliver(bridge, f"mail {number}"))[0] for number in range(10)]
+        filler = small_disk / "filler"
+        fill(filler)
+        codes += [(await deliver(bridge, f"mail {number}"))[0] for number in range(10, 60)]
+        assert set(codes) == {250, 452}
+        assert set(codes[-10:]) == {452}
+        assert bridge.simulator.inbox == []
+        assert (await bridge.verb("gateways", "resume", "main")).code == 0
+        kept = codes.count(250)
+        assert len({message["text"] for message in await bridge.messages(kept)}) == kept
+        fill(small_disk / "the rest")
+        assert (await deliver(bridge, "still full"))[0] == 452
+        filler.unlink()
+        (small_disk / "the rest").unlink()
+        async with asyncio.timeout(10):
+            while (await deliver(bridge, f"again {time.monotonic()}"))[0] != 250:
+                await asyncio.sleep(0.1)
+        assert len(await bridge.messages(kept + 1)) == kept + 1
+
+
+@pytest.mark.slow
 async def test_a_foreign_writer_defers_mails_and_stops_nobody_else(tmp_path: Path) -> None:
     """F12: 451 within the busy time-out, the loop serves on, and afterwards everything goes as before."""
     async with running_bridge(tmp_path) as bridge:
