@@ -15,6 +15,8 @@ _MAX_BODY_BYTES = 64 * 1024
 
 #: a request that is not whole or not answered by then is given up; the pages themselves take milliseconds
 _REQUEST_S = 15.0
+#: a connection that asks nothing, or less than a whole head, is closed then
+_IDLE_S = 30.0
 #: what is open when the bridge stops is waited for no longer: a callback that is cut off comes again
 _STOP_S = 1.0
 #: how long the rest of a body nobody reads is swallowed, so that its sender reads the answer
@@ -61,10 +63,11 @@ def create_app(*, request_s: float = _REQUEST_S) -> web.Application:
 class WebServer:
     """Listens while the bridge runs."""
 
-    def __init__(self, app: web.Application, host: str, port: int) -> None:
+    def __init__(self, app: web.Application, host: str, port: int, *, idle_s: float = _IDLE_S) -> None:
         self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_S, lingering_time=_LINGER_S
-        )
+            app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_S, lingering_time=_LINGER_S,
+            keepalive_timeout=idle_s,
+        )  # fmt: skip
         self._host = host
         self._port = port
         #: the port bound, known after ``start``

@@ -20,11 +20,11 @@ async def read_all(request: web.Request) -> web.Response:
     return web.Response(body=await request.read())
 
 
-async def serve(**limits: float) -> WebServer:
+async def serve(*, idle_s: float = 30.0, **limits: float) -> WebServer:
     """Start a listener with one page that reads the body."""
     app = create_app(**limits)
     app.router.add_route("POST", "/", read_all)
-    server = WebServer(app, "127.0.0.1", 0)
+    server = WebServer(app, "127.0.0.1", 0, idle_s=idle_s)
     await server.start()
     return server
 
@@ -58,3 +58,17 @@ async def test_nobody_slow_holds_up_the_stop():
         writer.close()
 
     assert took_s < 5
+
+
+@pytest.mark.parametrize("said", [b"", b"P", HALF_A_REQUEST[:20], HALF_A_REQUEST.replace(b"100", b"4") + b"GET"])
+async def test_a_head_that_does_not_end_is_waited_for_no_longer_than_an_idle_connection(said: bytes):
+    """Nothing, one letter, half a head, or half of the next one after a whole request: closed all the same."""
+    server = await serve(idle_s=0.2)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(said)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    await server.stop()
+
+    assert answer == b"" or answer.startswith(b"HTTP/1.1 200 ")
