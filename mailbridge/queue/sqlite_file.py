@@ -96,7 +96,7 @@ class SqliteFile:
         if self.exclusive:
             self._lock()
         try:
-            self._make_or_check()
+            self._make_or_check_twice()
         except _Corrupt as exc:
             raise self._set_aside(str(exc)) from exc
         except FOREIGN as exc:
@@ -171,6 +171,26 @@ class SqliteFile:
         return f"restore a backup, or remove {self._lock_path.name}, too, to begin with an empty queue"
 
     # -- making and checking
+    def _make_or_check_twice(self) -> None:
+        """Believe in damage when every byte can be read and it is still there: SQLite says so of read errors, too."""
+        try:
+            self._make_or_check()
+        except (_Corrupt, *FOREIGN) as exc:
+            if not isinstance(exc, _Corrupt) and not isinstance(translate(exc), StoreDamaged):
+                raise
+            self._read_whole()
+            self._make_or_check()
+
+    def _read_whole(self) -> None:
+        """Raises OSError where the disk does not give the file."""
+        fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC)
+        try:
+            at = 0
+            while block := os.pread(fd, 1_048_576, at):
+                at += len(block)
+        finally:
+            os.close(fd)
+
     def _make_or_check(self) -> None:
         if not self.path.exists():
             if self._was_served():
