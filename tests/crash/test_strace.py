@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 import smtplib
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ import yaml
 
 from mailbridge.simulator.server import Simulator
 from tests.support.bridge import Bridge, base_config
+from tests.support.disk import DiskTest
 from tests.support.programs import need
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -68,54 +68,39 @@ async def test_every_250_comes_after_a_sync(tmp_path: Path) -> None:
     assert kept == MAILS
 
 
-@pytest.mark.parametrize("error", ["EIO", "ENOSPC"])
-@pytest.mark.parametrize("call", ["fdatasync"])
-async def test_a_disk_that_fails_once_at_the_kth_call(tmp_path: Path, call: str, error: str) -> None:
+def found_wrong(test: DiskTest) -> list[str]:
+    """Return everything that must not be."""
+    return [*test.figures.problems, *test.figures.lost, *test.figures.doubled]
+
+
+async def test_a_disk_that_fails_at_the_kth_call_of_a_bridge_at_work(tmp_path: Path) -> None:
     """No 250 that is not kept, nothing permanent said to a client, and mail goes on within ten seconds."""
-    for k in (1, 4, 9):
-        folder = tmp_path / f"{k}"
-        folder.mkdir()
-        async with Simulator() as simulator:
-            # the queue is made on a good disk: what fails while it is made refuses the start (tests/faults)
-            bridge = await started(folder, simulator, "-o", "/dev/null", "-e", "trace=none")
-            await bridge.stop()
-            inject = f"inject={call}:error={error}:when={20 + k}"
-            bridge = await started(folder, simulator, "-o", "/dev/null", "-e", f"trace={call}", "-e", inject)
-            kept: set[str] = set()
-            try:
-                for number in range(12):
-                    text = f"text{k}x{number}"
-                    (code,) = await asyncio.to_thread(deliver, bridge.port, text)
-                    assert code in {250, 451, 452}
-                    kept |= {text} if code == 250 else set()
-                began = time.monotonic()
-                while await asyncio.to_thread(deliver, bridge.port, f"again{time.monotonic_ns()}") != [250]:
-                    assert time.monotonic() - began < 10
-                async with asyncio.timeout(30):
-                    while not kept <= {message["text"].removeprefix(": ") for message in simulator.inbox}:
-                        await asyncio.sleep(0.1)
-            finally:
-                await bridge.stop()
-            texts = [message["text"] for message in simulator.inbox]
-            assert len(texts) == len(set(texts))
+    async with DiskTest(tmp_path).running() as test:
+        for call, ks in (("pwrite64", (1, 14)), ("fdatasync", (1, 2))):
+            for error in ("EIO", "ENOSPC"):
+                for for_ever in (False, True):
+                    await test.sweep("service", call, error, for_ever=for_ever, ks=ks)
+        # a disk that the system made read-only under us
+        await test.sweep("service", "pwrite64", "EROFS", for_ever=True, ks=(1, 3))
+    assert found_wrong(test) == []
+    assert test.figures.faults == 18
+    assert test.figures.answers.keys() <= {250, 451, 452}
 
 
-async def test_a_disk_that_fails_for_ever_promises_nothing(tmp_path: Path) -> None:
-    """From some call on every sync fails: only 451, and the next bridge on a good disk has all that was promised."""
-    kept: set[str] = set()
-    async with Simulator() as simulator:
-        inject = "inject=fdatasync:error=EIO:when=15+"
-        bridge = await started(tmp_path, simulator, "-o", "/dev/null", "-e", "trace=fdatasync", "-e", inject)
-        try:
-            for number in range(20):
-                (code,) = await asyncio.to_thread(deliver, bridge.port, f"text{number}")
-                assert code in {250, 451, 452}
-                kept |= {f"text{number}"} if code == 250 else set()
-            assert code != 250
-        finally:
-            await bridge.kill()
-        await bridge.start()
-        async with asyncio.timeout(60):
-            while not kept <= {message["text"].removeprefix(": ") for message in simulator.inbox}:
-                await asyncio.sleep(0.1)
-        await bridge.stop()
+async def test_a_disk_that_fails_at_the_kth_call_of_a_start_or_stop(tmp_path: Path) -> None:
+    """A start ends with 75 and one line, or serves; a stop ends with 0; the next start has all that was promised."""
+    async with DiskTest(tmp_path).running() as test:
+        await test.sweep("first start", "pwrite64", "EIO", for_ever=False, ks=(1, 21))
+        await test.sweep("start", "pwrite64", "ENOSPC", for_ever=True, ks=(9,))
+        await test.sweep("stop", "pwrite64", "EIO", for_ever=True, ks=(2,))
+    assert found_wrong(test) == []
+    assert test.figures.faults == 4
+    assert test.figures.refused.keys() == {75}
+
+
+async def test_dead_in_the_middle_of_a_checkpoint(tmp_path: Path) -> None:
+    """C11: killed while the log is written back into the file, or is removed after it: the next start has it all."""
+    async with DiskTest(tmp_path).running() as test:
+        for call, k in (("pwrite64", 5), ("ftruncate", 1), ("unlink", 1)):
+            await test.die(call, k=k)
+    assert found_wrong(test) == []
