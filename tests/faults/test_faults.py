@@ -171,6 +171,7 @@ async def test_on_a_full_disk_the_queue_drains(tmp_path: Path, small_disk: Path)
     """F11: without a byte left, new mails get 452 and what was promised goes out; with room mails are taken again."""
     async with running_bridge(tmp_path, {"queue": {"url": f"sqlite:///{small_disk}/queue.db"}}) as bridge:
         assert (await bridge.verb("gateways", "suspend", "main")).code == 0
+        await until(lambda: bridge.events_called("gateway suspended"))
         codes = [(await deliver(bridge, f"mail {number}"))[0] for number in range(10)]
         filler = small_disk / "filler"
         fill(filler)
@@ -409,4 +410,5 @@ async def test_a_log_on_a_full_disk_is_no_reason_to_stop(tmp_path: Path, small_d
     events = [json.loads(line) for line in (small_disk / "log").read_text().splitlines() if line.endswith("}")]
     (lost,) = (event["lines"] for event in events if event["event"] == "log lines lost")
     assert lost > 50
-    assert events[-1]["event"] == "stopped"
+    # the gap is named with the first lines that can be written again, and these may be the last
+    assert "stopped" in {event["event"] for event in events[-2:]}
