@@ -100,7 +100,18 @@ class FaultProxy:
         fault = self.choose(request)
         if fault is not None:
             self.played.append(fault)
-        await self._play(fault, request, writer)
+        await self._until_gone(asyncio.create_task(self._play(fault, request, writer), name="playing"), reader)
+
+    @staticmethod
+    async def _until_gone(playing: asyncio.Task[None], reader: asyncio.StreamReader) -> None:
+        """Let *playing* end with its client: what hangs on here would hold a place at the gateway for ever."""
+        gone = asyncio.create_task(reader.read(), name="client gone")
+        try:
+            await asyncio.wait({playing, gone}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            gone.cancel()
+            playing.cancel()
+            await asyncio.gather(playing, gone, return_exceptions=True)
 
     @staticmethod
     async def _read(head: bytes, reader: asyncio.StreamReader) -> Request:
