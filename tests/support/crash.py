@@ -43,7 +43,7 @@ CALLBACK_PATH = "crash-test-callbacks"
 LATEST_ARRIVAL_S, STATUS_LAG_S = 2, 1
 #: longer than both together
 QUARANTINE_S = 6
-#: how long the end may take: an identical text waits 61 s after error 9, a few times at worst
+#: how long the end may stand still: an identical text waits 61 s after error 9, a few times at worst
 SETTLE_S = 240.0
 
 CONFIG: dict[str, Any] = {
@@ -244,9 +244,11 @@ class CrashTest:
         await bridge.start()
         while self._again:
             await self._client(bridge.port, only_again=True)
-        deadline = time.monotonic() + SETTLE_S
-        while (left := self._count_open()) and time.monotonic() < deadline:
+        least, deadline = self._count_open() + 1, 0.0
+        while (left := self._count_open()) and (left < least or time.monotonic() < deadline):
             self.say(f"settling: {left} open")
+            if left < least:
+                least, deadline = left, time.monotonic() + SETTLE_S
             await asyncio.sleep(5)
         self.figures.unsettled = self._count_open()
         code = await bridge.stop()
