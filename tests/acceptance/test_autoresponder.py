@@ -41,6 +41,7 @@ class Responder:
     [Responder(sender="", says_so=True, quotes=True), Responder(says_so=True), Responder(quotes=True), Responder()],
     ids=["RFC 3834", "says so", "quotes", "knows nothing"],
 )
+@pytest.mark.slow
 @pytest.mark.parametrize("own", ["mailer-daemon@sms.example.org", f"{REFUSED}@sms.local"], ids=["daemon", "a phone"])
 async def test_each_sends_one_message(responder, own):
     """An hour of answering: also where our own address is a number whose SMS fails, and the answer tells nothing."""

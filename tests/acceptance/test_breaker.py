@@ -43,6 +43,7 @@ async def mail_many(house: House, count: int, phone: str = "+79990000001") -> No
 class TestTold:
     """The operator hears of it once, by mail, log and metrics."""
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("code", [2, 3, 4])
     async def test_once_when_it_begins_and_once_when_it_ends(self, code):
         """However many messages meet it, however many probes find no change, over a restart, too."""
@@ -87,6 +88,7 @@ class TestTold:
 class TestTransport:
     """Requests that get no usable answer, five in a row."""
 
+    @pytest.mark.slow
     async def test_five_in_a_row_suspend_and_nothing_fails(self):
         """The fifth suspends; probes go on; when the way is open again everything is sent once."""
         async with running_house(bounce=TOLD, gateway={"max_in_flight": 1, "batch": 1}) as house:
@@ -183,6 +185,7 @@ class TestShut:
 class TestTrial:
     """A probe that finds it well, and what the messages find."""
 
+    @pytest.mark.slow
     async def test_money_for_some_is_spent_on_those(self):
         """2.00 left: the dear one waits, the cheap one behind it goes out; after a top-up both are there, once."""
         async with running_house(bounce=TOLD) as house:
@@ -201,6 +204,7 @@ class TestTrial:
             assert len(house.simulator.inbox) == 2
             assert notices(house)[-1] == "Gateway main works again"
 
+    @pytest.mark.slow
     async def test_an_account_that_is_right_but_not_for_sending_is_no_news_each_time(self):
         """The balance is told, sending is refused with code 2 for an hour: one notice, few requests."""
         async with running_house(bounce=TOLD) as house:
@@ -242,6 +246,7 @@ class TestInFlight:
             await house.pass_s(10)
             assert len(notices(house)) == 1
 
+    @pytest.mark.slow
     async def test_two_errors_at_the_same_time_are_one_suspension(self):
         """The second answer finds the gateway suspended already: no new start, no second notice."""
         async with running_house(bounce=TOLD) as house:

@@ -252,6 +252,7 @@ class TestOrder:
                 assert (await caller.row(row)).state is State.DELIVERED
                 assert await caller.events(row) == ["sent", "delivered"]
 
+    @pytest.mark.slow
     async def test_before_the_answer_of_send(self):
         """The callback overtakes the HTTP answer: the message is delivered, and the answer changes nothing."""
         async with calling(gateway={"timeout": "20s"}) as caller:

@@ -80,6 +80,7 @@ async def test_a_refusal_after_the_reply_gives_one_bounce_with_the_gateways_word
         assert len(house.requests()) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("verdict", ["queued", "verdict"])
 @pytest.mark.parametrize(("code", "first_s", "second_s"), SUSPENDED)
 async def test_a_suspended_gateway_gets_one_probe_at_a_growing_interval_and_nothing_else(
@@ -124,6 +125,7 @@ async def test_a_gateway_that_is_well_again_is_resumed_by_itself_and_all_that_wa
         assert sorted(message["text"] for message in house.simulator.inbox) == ["one", "two"]
 
 
+@pytest.mark.slow
 async def test_no_money_is_resumed_only_when_there_is_money():
     """After code 3 a balance of zero leaves the gateway suspended; a top-up ends it."""
     async with running_house() as house:
@@ -140,6 +142,7 @@ async def test_no_money_is_resumed_only_when_there_is_money():
         assert row.state in {State.SENT, State.DELIVERED}
 
 
+@pytest.mark.slow
 async def test_error_9_defers_by_more_than_a_minute_and_is_no_receipt():
     """Error 9 refuses that one request: the message waits 61 s or more and goes out once, the concurrency is lowered."""
     async with running_house() as house:

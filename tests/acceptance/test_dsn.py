@@ -137,6 +137,7 @@ class TestNotify:
             assert {row.state for row in rows} == {state}
             assert told(house) == wanted(happened)
 
+    @pytest.mark.slow
     async def test_a_lifetime_that_ends_is_told_after_the_delay(self):
         """With no gateway in order: one warning after queue.delay_warning, one failure after queue.lifetime."""
         async with running_house(queue=QUEUE) as house:
@@ -152,6 +153,7 @@ class TestNotify:
                 assert report.recipients[0]["Status"] == "4.4.7"
                 assert report.recipients[0]["Diagnostic-Code"].startswith("x-smsc; 3 ")
 
+    @pytest.mark.slow
     async def test_a_delay_may_end_well(self):
         """The warning is followed by the delivery, for those who asked for either."""
         async with running_house(queue=QUEUE) as house:
@@ -193,6 +195,7 @@ class TestNotify:
                 [{"action": DELIVERED, "status": "2.1.5", "by": "mail", "to": SENDER}],
             ]
 
+    @pytest.mark.slow
     async def test_success_is_relayed_where_the_handset_never_confirms(self):
         """When nobody asks for a receipt any more, the last word is that the gateway took it (RFC 3461 5.2.2)."""
         async with running_house(gateway={"poll": "1h"}) as house:
@@ -368,6 +371,7 @@ class TestNoReport:
             assert house.smarthost.mails == []
             assert len(await house.store.find(Filter())) == 1
 
+    @pytest.mark.slow
     async def test_a_report_survives_an_absent_smarthost(self):
         """It is tried until the smarthost takes it, and told once."""
         async with running_house() as house:

@@ -54,6 +54,7 @@ class Till:
             await self.post.restart().send_all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", ["2", "3", "4"])
 async def test_a_relapse_is_no_news_and_keeps_the_interval_growing(code):
     """Each probe finds it well, each message meets the trouble again: one notice, few requests, nothing spent."""
@@ -88,6 +89,7 @@ async def test_a_message_too_dear_does_not_hold_up_the_others(count):
     assert states == [State.QUEUED] + [State.SENT] * (count - 1)
 
 
+@pytest.mark.slow
 async def test_new_messages_pass_a_dear_one_and_the_operator_is_not_told_each_time():
     """A cheap mail a minute beside a dear one for two hours: they go out, and nobody gets a hundred notices."""
     till = Till()

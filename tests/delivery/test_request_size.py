@@ -46,6 +46,7 @@ def test_silence_halves_a_request_and_an_answer_to_a_full_one_doubles_it(request
     assert pace_after(*requests) == size
 
 
+@pytest.mark.slow
 async def test_a_backlog_with_slow_numbers_leaves_within_minutes():
     """Each 40th number makes its whole request late, though the gateway takes it: nearly every full request has one."""
     post = Post()

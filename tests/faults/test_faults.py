@@ -92,6 +92,7 @@ async def test_error_9_is_retried_after_its_minute_and_proves_nothing() -> None:
         assert len(house.simulator.inbox) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("code", [2, 3, 4])
 async def test_a_suspended_gateway_keeps_the_mails_and_is_not_hammered(code: int) -> None:
     """F6, F7: no attempt is spent, ten minutes see a handful of requests, and it resumes without a restart."""

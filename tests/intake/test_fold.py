@@ -63,6 +63,7 @@ def test_only_a_question_mark_becomes_one():
     assert transliterate("؟") == "?"
 
 
+@pytest.mark.slow
 @given(st.text(alphabet=st.characters(codec="utf-8", categories=["L", "N", "P", "S"]), max_size=60))
 def test_no_character_is_lost(text):
     """A character that is seen leaves something behind when it is transliterated."""

@@ -27,6 +27,7 @@ async def mails(house: House, *headers: str, apart_s: float = 30, text: str = "d
     return words
 
 
+@pytest.mark.slow
 async def test_a_try_with_a_new_date_is_the_same_mail():
     """Zabbix, whose first try got no answer, sends no second SMS."""
     async with running_house() as house:
@@ -37,6 +38,7 @@ async def test_a_try_with_a_new_date_is_the_same_mail():
         assert len(house.requests()) == 1
 
 
+@pytest.mark.slow
 async def test_a_relay_between_may_sign_each_try():
     """Received lines, folded as they are, tell about the way, not about the mail."""
     received = ("Received: from a (a [10.0.0.1])\r\n\tby b; Mon, 05 Jan 2026 09:0{}:00 +0300", "RECEIVED: by c; {}")
@@ -46,6 +48,7 @@ async def test_a_relay_between_may_sign_each_try():
         assert "duplicate of" in words[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", ["later", "text", "header"])
 async def test_anything_else_is_another_mail(change):
     """More than a minute later, with another word, or with another header."""

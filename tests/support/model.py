@@ -45,6 +45,8 @@ from tests.support.model_truth import Truth
 from tests.support.queue import new_mail, new_message
 
 #: the longest interval between two questions about what is unknown
+#: questions put off while a gateway was shut come back after that
+_SHUT_S = 60
 _POLL_S = 120
 _TICK_S = 15
 _OPEN = frozenset({State.QUEUED, State.SENDING, State.UNKNOWN})
@@ -351,6 +353,8 @@ class Model(Truth):
             if self.board.states[gateway.name].by_hand:
                 await admin.command_gateway(self.store, gateway.name, "resume", clock=self.clock)
         self.store.has_changed_outside = True
+        # who refuses us as such is asked nothing until a probe finds it well: after an hour at the latest
+        await self._until(lambda: not any(map(self.board.is_shut, self.board.states)), 60, times=62)
         await self._settle_doubts()
         await self._until(lambda: not any(row.state in _OPEN for row in self.store.rows.values()), 120, times=120)
         # reports wait for each other, and a sent message is asked about after four hours at the latest
@@ -365,7 +369,7 @@ class Model(Truth):
             rows = (self.store.rows.get(id_) for id_ in open_)
             return not any(row and row.state in _IN_DOUBT and row.attempts == open_[row.id] for row in rows)
 
-        limit_s = TIMEOUT_S + QUARANTINE_S + _POLL_S
+        limit_s = TIMEOUT_S + QUARANTINE_S + _POLL_S + _SHUT_S
         if not await self._until(is_over, _TICK_S, times=limit_s // _TICK_S + 2):
             self.violations.append(f"I6: in doubt for more than {limit_s} s: {self.store.rows}")
 
