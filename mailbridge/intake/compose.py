@@ -26,6 +26,14 @@ from mailbridge.model.message import Alphabet, Message
 
 AUTO = "auto"
 NO_TEXT = "(no text)"
+#: parts with a name that nobody looks for: what programs add, and what was read as text
+_NOBODYS = frozenset({
+    "application/ics", "application/ms-tnef", "application/pgp-signature", "application/pkcs7-signature",
+    "application/x-pkcs7-signature", "message/delivery-status", "text/calendar", "text/rfc822-headers",
+})  # fmt: skip
+_MAX_NAMES = 3
+_MAX_NAME_CHARS = 24
+_MAX_ENDING_CHARS = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +56,7 @@ class _Written:
     alphabet: Alphabet
     parts: int
     notes: tuple[str, ...] = ()
+    is_cut: bool = False
 
 
 class Composer:
@@ -107,6 +116,16 @@ class Composer:
         return (recipient.phone, recipient.address) if "sms" in self._template.source else ()
 
     def _write(self, mail: Mail, recipient: Recipient, options: Options) -> _Written:
+        plain = self._write_one(mail, recipient, options)
+        named = with_names(mail)
+        if named is mail or options.text is not None:
+            return plain
+        # names of attachments stand where there is nothing else to read, and else where they cost no part
+        full = self._write_one(named, recipient, options)
+        is_free = full.parts <= plain.parts and not full.is_cut
+        return full if is_free or not mail.body.strip() else plain
+
+    def _write_one(self, mail: Mail, recipient: Recipient, options: Options) -> _Written:
         text, notes = self._text(mail, recipient, options)
         written = write(text, options.translit or "0", options.max_parts or 1)
         return replace(written, notes=notes + written.notes) if notes else written
@@ -162,7 +181,30 @@ def write(text: str, translit: str, max_parts: int) -> _Written:
         by_length = count_segments(gateway_translit(chosen[:MAX_TEXT_CHARS], mode))[1] <= max_parts
         limit = f"{MAX_TEXT_CHARS} characters" if by_length else f"{max_parts} part{'s' * (max_parts != 1)}"
         notes += (f"cut from {len(chosen)} to {len(cut)} characters to fit {limit}",)
-    return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes)
+    return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes, is_cut=cut is not chosen)
+
+
+def with_names(mail: Mail) -> Mail:
+    """Return *mail* with the names of its attachments as the last line of its body, or itself where it has none.
+
+    Only what a person would look for: not the pictures of its layout, nor what programs add.
+    """
+    names = dict.fromkeys(
+        file.name for file in mail.attachments if file.name and not file.is_inline and file.content_type not in _NOBODYS
+    )
+    if not names:
+        return mail
+    more = ", ..." if len(names) > _MAX_NAMES else ""
+    line = f"[{', '.join(_short_name(name) for name in list(names)[:_MAX_NAMES])}{more}]"
+    return replace(mail, body=f"{mail.body}\n{line}" if mail.body.strip() else line)
+
+
+def _short_name(name: str) -> str:
+    if len(name) <= _MAX_NAME_CHARS:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    tail = f"{dot}{ending}" if stem and len(ending) <= _MAX_ENDING_CHARS else ""
+    return f"{name[: _MAX_NAME_CHARS - len(tail) - 2]}..{tail}"
 
 
 def render(template: Template, mail: Mail, recipient: Recipient) -> tuple[str, tuple[str, ...]]:

@@ -184,7 +184,8 @@ class _Reader:
         # a path in a file name is none of ours, whoever uses it later
         name = clean_line(name).replace("\\", "/").rpartition("/")[2][:200]
         kind = clean_line(part.content_type.value)[:100]
-        self.attachments.append(Attachment(name=name, content_type=kind, size_bytes=size))
+        is_inline = bool(part.raw("content-id")) and part.disposition.value != "attachment"
+        self.attachments.append(Attachment(name=name, content_type=kind, size_bytes=size, is_inline=is_inline))
 
     def _characters(self, part: Part) -> str:
         """Return the characters of a text part, transfer encoding and charset undone."""

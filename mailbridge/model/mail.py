@@ -65,6 +65,8 @@ class Attachment:
     name: str
     content_type: str
     size_bytes: int
+    #: shown within a page, as a logo is (RFC 2392), rather than sent along
+    is_inline: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

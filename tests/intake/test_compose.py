@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -15,7 +16,7 @@ from mailbridge.intake.compose import Composer, candidates, compose, write
 from mailbridge.intake.fold import gateway_translit
 from mailbridge.intake.options import Options
 from mailbridge.intake.segments import count_segments
-from mailbridge.model.mail import Mail, Recipient
+from mailbridge.model.mail import Attachment, Mail, Recipient
 from mailbridge.model.message import Alphabet, Message
 from mailbridge.model.phone import Phone
 from mailbridge.model.reply import BAD_OPTION, BAD_TIME
@@ -266,3 +267,42 @@ def test_composing_is_cheap():
         for _ in range(100):
             composer.compose(letter, to(), NOW)
         assert (time.process_time() - started) / 100 < 0.02
+
+
+# ---------------------------------------------------------------------------------------------- attachments
+def with_files(letter, *names, kind="image/jpeg", is_inline=False):
+    """Return *letter* with attachments of these names."""
+    files = tuple(Attachment(name=name, content_type=kind, size_bytes=1, is_inline=is_inline) for name in names)
+    return replace(letter, attachments=files)
+
+
+@pytest.mark.parametrize(("names", "text"), [
+    (["a.jpg"], "Disk: is full\n[a.jpg]"),
+    (["a.jpg", "a.jpg", "b.pdf"], "Disk: is full\n[a.jpg, b.pdf]"),
+    (["a", "b", "c", "d"], "Disk: is full\n[a, b, c, ...]"),
+    (["report of the whole year 2026.pdf"], "Disk: is full\n[report of the whol...pdf]"),
+    ([""], "Disk: is full"),
+])  # fmt: skip
+def test_attachments_are_named_at_the_end(names, text):
+    """Once each, three at most, a long name by its beginning and its ending, and none that has no name."""
+    assert composed(with_files(mail(), *names)).text == text
+
+
+def test_a_name_costs_no_part():
+    """Where it would need one more, or be cut, the text goes without it."""
+    body = "x" * 155
+    assert composed(with_files(mail(body=body), "a.jpg"), text="{{ body }}").text == body
+    assert composed(with_files(mail(body=body), "a.jpg"), text="{{ body }}", max_parts=1).text == body
+    assert composed(with_files(mail(body="x" * 140), "a.jpg"), text="{{ body }}").text.endswith("x\n[a.jpg]")
+
+
+def test_a_scan_alone_is_named_whatever_it_costs():
+    """A mail that is nothing but a file says which."""
+    assert composed(with_files(mail(subject="", body=""), "scan.pdf")).text == "[scan.pdf]"
+
+
+def test_what_nobody_looks_for_is_not_named():
+    """Logos of a page, signatures and the like; and a text of the sender's own is left as it is."""
+    assert composed(with_files(mail(), "logo.png", is_inline=True)).text == "Disk: is full"
+    assert composed(with_files(mail(), "smime.p7s", kind="application/pkcs7-signature")).text == "Disk: is full"
+    assert composed(with_files(mail(X_SMS_Text="Call me"), "a.jpg")).text == "Call me"

@@ -345,9 +345,10 @@ class Model(Truth):
     # -------------------------------------------------------------------------------------------------- end
     async def settle(self) -> None:
         """With gateways that are well, everything comes to an end without a step from outside."""
-        await self.up()
+        # before a start, which sends at once
         self.ways, self.death = cycle([WELL]), None
         self.store.failing.clear()
+        await self.up()
         for gateway in self.gateways:
             gateway.status_page = gateway.balance_page = "well"
             if self.board.states[gateway.name].by_hand:
