@@ -200,6 +200,14 @@ class Board:
             known_at = ended_at if code == state.code else None
             await self._set(breaker.after_success(state, ended_at=known_at, now=self._clock.now()))
 
+    async def clock_set_back(self) -> None:
+        """Have suspended gateways asked now: the time of their next probe lies as far ahead as the clock was set."""
+        now = self._clock.now()
+        latest_end = now + timedelta(seconds=breaker.RESTLESS_S)
+        for state in tuple(self._states.values()):
+            if state.probe_at is not None and not state.by_hand:
+                await self._set(replace(state, probe_at=min(state.probe_at, now if state.suspended else latest_end)))
+
     async def end_trials(self) -> None:
         """End the trials in which nothing happened."""
         for state in tuple(self._states.values()):

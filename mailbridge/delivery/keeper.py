@@ -59,6 +59,7 @@ class Keeper:
         self._is_set_back = self._jumps.look() < 0 or self._is_set_back
         if self._is_set_back:
             await self._store.clock_set_back(now=self._clock.now())
+            await self._board.clock_set_back()
             self._is_set_back = False
             self._wake()
         self._is_changed = await self._store.changed_outside() or self._is_changed

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import timedelta
+from decimal import Decimal
 
 import pytest
 
-from mailbridge.delivery.breaker import trouble_of
+from mailbridge.delivery.breaker import RESTLESS_S, trouble_of
 from mailbridge.delivery.questions import Prober
 from mailbridge.gateway.contract import Batch
-from mailbridge.model.outcome import ErrorClass, Outcome, Suspended
+from mailbridge.model.outcome import Balance, ErrorClass, Outcome, Suspended
 from mailbridge.model.state import State
 from mailbridge.queue.contract import GatewayState
 from tests.support.delivery import error
@@ -157,3 +159,25 @@ async def test_with_nothing_waiting_a_probe_is_proof_enough():
     assert till.told == ["begins", "ends"]
     assert not till.state.on_trial
     assert till.post.gateway.batches == []
+
+
+async def test_a_clock_set_back_keeps_no_gateway_waiting():
+    """The next probe's time was on the old clock: it is due now, and a trial ends no later than it would have."""
+    till = Till("4")
+    await till.post.put()
+    till.post.gateway.answer = till.refuse
+    till.post.gateway.balance_answer = till.refuse(Batch(gateway_id="1", messages=(message("x"),)))[0]
+    await till.live(7200, step_s=60)
+    till.post.clock.jump_wall(-3000)
+    await till.post.board.clock_set_back()
+    before = till.post.gateway.balances
+    await till.prober.step()
+    assert till.post.gateway.balances == before + 1
+
+    till.post.gateway.balance_answer = Balance(gateway="main", balance=Decimal(10), currency="RUR")
+    till.post.clock.advance(3600)
+    await till.prober.step()
+    assert till.state.on_trial
+    till.post.clock.jump_wall(-3000)
+    await till.post.board.clock_set_back()
+    assert till.state.probe_at <= till.post.clock.now() + timedelta(seconds=RESTLESS_S)
