@@ -144,7 +144,10 @@ class Board:
             state = kept.get(name, GatewayState(name=name))
             if state.suspended:
                 log.warning("gateway still suspended", gateway=name, code=state.code, reason=state.reason)
-                state = state if state.by_hand else replace(state, probe_at=self._clock.now())
+                if not state.by_hand:
+                    state = replace(state, probe_at=self._clock.now())
+                    # or the next look at what others did would bring the old time back
+                    await self._save(state)
             self._states[name] = state
 
     async def follow(self) -> None:
@@ -232,6 +235,9 @@ class Board:
 
     async def _set(self, state: GatewayState) -> None:
         self._note(state)
+        await self._save(state)
+
+    async def _save(self, state: GatewayState) -> None:
         try:
             await self._store.save_gateway_state(state)
         except StoreError as error:

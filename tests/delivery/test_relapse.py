@@ -8,7 +8,8 @@ from decimal import Decimal
 
 import pytest
 
-from mailbridge.delivery.breaker import RESTLESS_S, trouble_of
+from mailbridge.delivery.board import Board
+from mailbridge.delivery.breaker import RESTLESS_S, is_probe_due, trouble_of
 from mailbridge.delivery.questions import Prober
 from mailbridge.gateway.contract import Batch
 from mailbridge.model.outcome import Balance, ErrorClass, Outcome, Suspended
@@ -181,3 +182,18 @@ async def test_a_clock_set_back_keeps_no_gateway_waiting():
     till.post.clock.jump_wall(-3000)
     await till.post.board.clock_set_back()
     assert till.state.probe_at <= till.post.clock.now() + timedelta(seconds=RESTLESS_S)
+
+
+async def test_a_start_has_a_suspended_gateway_asked_whatever_others_do_then():
+    """Its first probe is due at once, also where a person's verb has the states read anew before it."""
+    till = Till("4")
+    await till.post.put()
+    till.post.gateway.answer = till.refuse
+    await till.live(10)
+    board = till.post.board
+    after_start = Board(
+        list(board.carriers.values()), store=till.post.store, clock=till.post.clock, announce=lambda _a, _b: None
+    )
+    await after_start.load()
+    await after_start.follow()
+    assert is_probe_due(after_start.states["main"], now=till.post.clock.now())
