@@ -22,6 +22,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+import psutil
 import pytest
 import yaml
 
@@ -337,6 +338,33 @@ async def test_out_of_file_descriptors_and_back(tmp_path: Path) -> None:
             while not await goes():
                 await asyncio.sleep(0.3)
         await bridge.messages(1)
+
+
+@pytest.mark.slow
+async def test_out_of_memory_and_back(tmp_path: Path) -> None:
+    """F16: large mails find no memory: nobody hears a 5xx or a false 250, nobody crashes, and small mail goes on."""
+    async with running_bridge(tmp_path) as bridge:
+        assert bridge.process is not None
+        pid = bridge.process.pid
+        assert (await deliver(bridge, "before"))[0] == 250
+        unlimited = resource.prlimit(pid, resource.RLIMIT_AS)
+        resource.prlimit(pid, resource.RLIMIT_AS, (psutil.Process(pid).memory_info().vms + 3_000_000, unlimited[1]))
+
+        async def large(number: int) -> int | None:
+            """Return the answer to a large mail, None where the connection ended instead."""
+            try:
+                return (await deliver(bridge, f"large {number} " + ("z" * 70 + "\r\n") * 110_000))[0]
+            except (OSError, smtplib.SMTPException):
+                return None
+
+        codes = await asyncio.gather(*(large(number) for number in range(4)))
+        assert None in codes or any(code != 250 for code in codes)
+        assert all(code is None or code == 250 or 400 <= code < 500 for code in codes), codes
+        assert bridge.process.returncode is None
+        resource.prlimit(pid, resource.RLIMIT_AS, unlimited)
+        assert (await deliver(bridge, "after"))[0] == 250
+        taken = await bridge.messages(2 + codes.count(250))
+        assert {"before", "after"} <= {message["text"].splitlines()[0] for message in taken}
 
 
 @asynccontextmanager
