@@ -21,6 +21,7 @@ from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.dispatcher import Dispatcher
 from mailbridge.delivery.keeper import Keeper
+from mailbridge.delivery.poll import is_given_up
 from mailbridge.delivery.questions import Prober, Questions, Receipts
 from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
@@ -272,6 +273,7 @@ class Model(Truth):
         for id_ in failed:
             self._check_told(self.store.rows[id_])
             self.told[Report.FAILED][id_] += 1
+            self.replied.add(id_)
         await self.store.release_reports(row.mail_id, told=failed)
 
     async def person(self, index: int, verb: admin.Action | str) -> None:
@@ -387,7 +389,9 @@ class Model(Truth):
             if row is None:
                 continue  # looked at when it was pruned
             self._ended(row)
-            if row.state is State.SENT and self.policy.poll_s and not self.ledger.may_arrive(row.message.text):
+            is_late = row.attempted_at is not None and is_given_up(since=row.attempted_at, now=self.clock.now())
+            is_polled = row.state is State.SENT and self.policy.poll_s and not is_late
+            if is_polled and not self.ledger.may_arrive(row.message.text):
                 self._wrong("I1: failed, and nobody noticed", row)
         prices = [row.price for row in self.store.rows.values() if row.price is not None]
         if sum(prices) > sum(self.ledger.out.values()) * PRICE:

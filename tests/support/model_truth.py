@@ -44,6 +44,8 @@ class Truth:
         self.doubted: set[str] = set()
         self.given_up_s: dict[str, float] = {}
         self.told: defaultdict[Report, Counter[str]] = defaultdict(Counter)
+        #: whose client heard of the failure in its reply
+        self.replied: set[str] = set()
         #: held by a person, or a person was called
         self.known_held: set[str] = set()
 
@@ -92,8 +94,11 @@ class Truth:
             self._check_told(after)
 
     def _note_word(self, before: StoredMessage) -> None:
-        """A person lets go again what may have arrived: that is a licence."""
+        """A person lets go again what may have arrived: that is a licence. What fails anew is news to who had a reply."""
         text = before.message.text
+        if before.id in self.replied:
+            self.replied.remove(before.id)
+            self.told[Report.FAILED][before.id] -= 1
         if before.id in self.doubted or (before.state in _FAILED and self.ledger.was(text, FAILURES)):
             self.licences[text] += 1
 
