@@ -57,7 +57,9 @@ class Truth:
             self.violations.append(f"I2: {text} went out {self.ledger.out[text]} times")
 
     def _given_up(self, row: StoredMessage) -> None:
-        self.given_up_s[row.id] = self.clock.monotonic()
+        # a disk that fails may take the word of it later than it was so
+        since = row.unknown_since or self.clock.now()
+        self.given_up_s[row.id] = self.clock.monotonic() - max(0.0, (self.clock.now() - since).total_seconds())
         if row.state is not State.UNKNOWN:
             self._wrong("I2: was being sent, and is no longer in doubt", row)
 
