@@ -28,7 +28,7 @@ from mailbridge.queue.trouble import FOREIGN, translate
 BUSY_TIMEOUT_S = 2.5
 #: files up to this size are checked page by page at the start of the daemon (about a second)
 QUICK_CHECK_MAX_BYTES = 200_000_000
-#: pages in the log between checkpoints; 16 MB: ids are random, so the pages written twice in between are what is saved
+#: pages in the log between checkpoints; 16 MB: what is saved are the pages written twice in between
 LONG_LOG_PAGES = 4000
 #: the same on a full disk: a log that begins anew so soon takes no more room
 SHORT_LOG_PAGES = 50
