@@ -82,8 +82,8 @@ class Truth:
                 self._note_word(before)
             case State.QUEUED | State.FAILED if old is State.SENDING:
                 self._check_refused(before)
-            case State.QUEUED if old is State.UNKNOWN and not is_without_answer and self.ledger.may_arrive(text):
-                self._wrong("I2: to be sent again, but taken", after)
+            case State.QUEUED if old is State.UNKNOWN and not is_without_answer:
+                self._check_not_taken(after)
             case State.SENT if not any(copy.is_out for copy in self.ledger.of_text[text]):
                 self._wrong("I1: not taken, but sent", after)
             case State.DELIVERED if not self.ledger.was(text, {DELIVERED}):
@@ -110,6 +110,15 @@ class Truth:
         last_s = max((times[-1] for times in asked if times), default=0.0)
         if (last_s if is_asked else self.clock.monotonic()) < self.given_up_s[row.id] + QUARANTINE_S:
             self._wrong("I2: decided before the quarantine's end", row)
+
+    def _check_not_taken(self, row: StoredMessage) -> None:
+        """What "not found" lets go again was not taken, but for what went out before somebody's word to send it anew.
+
+        That word is for one SMS more: where its attempt never arrived, the next one stands in for it.
+        """
+        text = row.message.text
+        if self.ledger.may_arrive(text) and self.ledger.out[text] > self.licences[text]:
+            self._wrong("I2: to be sent again, but taken", row)
 
     def _check_refused(self, row: StoredMessage) -> None:
         copy = self.ledger.copies.get((row.gateway or "", row.gateway_id or "", row.message.phone))
