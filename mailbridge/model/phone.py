@@ -9,6 +9,7 @@ from typing import NewType
 Phone = NewType("Phone", str)
 
 _DIGIT = re.compile(r"\d")
+_NOT_DIGITS = re.compile(r"[^0-9]+")
 #: digits that a masked number keeps
 _SHOWN = 4
 
@@ -20,4 +21,4 @@ def mask_phone(phone: str) -> str:
 
 def digits_of(phone: str) -> str:
     """Return the digits alone, as the gateway's answers and callbacks carry them."""
-    return "".join(c for c in phone if c.isascii() and c.isdigit())
+    return _NOT_DIGITS.sub("", phone)
