@@ -90,6 +90,7 @@ LIBRARIES: dict[str, set[str]] = {
     "jinja2": {"config", "intake", "simulator"},
     "phonenumbers": {"intake"},
     "prometheus_client": {"meter", "web"},
+    "psycopg": {"queue"},
     "pydantic": {"cli", "config", "web"},
     "rich": {"cli"},
     "sqlalchemy": {"queue"},

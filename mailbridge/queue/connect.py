@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 
 from mailbridge.errors import StoreError
 from mailbridge.queue.contract import Store
 
 _SQLITE = "sqlite:///"
+_POSTGRESQL = ("postgresql://", "postgres://")
 
 
 def open_store(url: str, *, exclusive: bool = False) -> Store:
     """Return the store of *url*, yet to be opened by its ``open()``.
 
-    ``sqlite:////absolute/path``, ``sqlite:///relative/path`` or ``memory:``. *exclusive* is for the daemon: two of them
-    on one file are refused; verbs leave it out and work beside the daemon.
+    ``sqlite:////absolute/path``, ``sqlite:///relative/path``, ``postgresql://user@host/database`` or ``memory:``.
+    *exclusive* is for the daemon: two of them on one file are refused; verbs leave it out and work beside the daemon.
     Raises: StoreError for any other URL; its text never repeats the URL, which may hold a password.
     """
     if url == "memory:":
@@ -25,7 +27,10 @@ def open_store(url: str, *, exclusive: bool = False) -> Store:
         from mailbridge.queue.sqlite import SqliteStore  # noqa: PLC0415
 
         return SqliteStore(Path(path), exclusive=exclusive)
-    scheme = url.partition(":")[0]
-    if scheme.partition("+")[0] in {"postgresql", "postgres"}:
-        raise StoreError("a queue in PostgreSQL is not in this version; write sqlite:////absolute/path")
-    raise StoreError(f"no queue of the kind {scheme!r}; write sqlite:////absolute/path")
+    if url.startswith(_POSTGRESQL):
+        if find_spec("psycopg") is None:
+            raise StoreError("a queue in PostgreSQL needs its driver: pip install 'mailbridge[postgres]'")
+        from mailbridge.queue.postgres import PostgresStore  # noqa: PLC0415 - most have no use for it
+
+        return PostgresStore(url, listens=exclusive)
+    raise StoreError(f"no queue of the kind {url.partition(':')[0]!r}; write sqlite:////absolute/path")

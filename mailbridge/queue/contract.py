@@ -346,6 +346,13 @@ class Store(Protocol):
         """Prove that the store can be written to now."""
         ...
 
+    def on_news(self, ring: Callable[[], None]) -> None:
+        """Have *ring* called when another process has made something due, where the store hears of it.
+
+        Nothing may depend on it: whoever waits looks again after a while by himself.
+        """
+        ...
+
     # -- mails
     async def put(self, mail: NewMail) -> PutResult:
         """Keep a mail: on disk when this returns. Finds duplicates by ``NewMessage.dedupe`` in the same transaction."""

@@ -2,23 +2,24 @@
 
 A lane runs whole transaction functions, one thread hop each. The writer lets calls gather while a commit is under
 way and then runs all of them in one transaction: one fsync for all that wait, no delay for one that comes alone.
-No SQL of ours is written here.
+A server may go away meanwhile: what was not committed runs again on a new connection, and what may have been is looked
+up, never repeated blindly. No SQL of ours is written here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 from sqlalchemy import Connection, Engine
 
 from mailbridge.errors import StoreError, StoreFull
-from mailbridge.queue import sqlite_file
-from mailbridge.queue.reserve import Reserve
-from mailbridge.queue.trouble import FOREIGN, concerns_all, is_disk_trouble, translate
+from mailbridge.queue.trouble import FOREIGN, concerns_all, is_lost, is_passing, spoils_connection, translate
 
 T = TypeVar("T")
 
@@ -27,10 +28,58 @@ Batch = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
 #: a joint transaction takes no more calls than this, so that the first of them does not wait too long
 _MAX_JOBS = 256
+#: so often a transaction runs that meets another process's change of the same rows
+_MOST_RUNS = 3
+#: so long the server is asked what became of a commit whose answer was lost: clients wait meanwhile
+_FIND_OUT_S = 5.0
+_FIND_OUT_PAUSE_S = 0.1
+
+
+class Fate(Protocol):
+    """How an engine tells what became of a commit whose answer was lost."""
+
+    def mark(self, conn: Connection) -> str | None:
+        """Leave a mark that is committed with what was written; None where nothing was."""
+        ...
+
+    def is_committed(self, conn: Connection, mark: str) -> bool | None:
+        """Tell whether *mark* is there; None while that cannot be said."""
+        ...
+
+
+class Room(Protocol):
+    """How an engine goes on with what was promised when its disk is full."""
+
+    @property
+    def stands(self) -> bool:
+        """Nothing is to be done to keep room back: it is kept, or cannot be."""
+        ...
+
+    def take(self, conn: Connection) -> None:
+        """Have room kept back again. Raises OSError while there is none."""
+        ...
+
+    def reuse(self, conn: Connection) -> None:
+        """Make what room can be made without that which is kept back."""
+        ...
+
+    def give_up(self, conn: Connection) -> bool:
+        """Let the queue have what is kept back; False where nothing is."""
+        ...
+
+
+class _InDoubtError(Exception):
+    """The answer to a COMMIT was lost."""
+
+    def __init__(self, mark: str, result: Any, why: BaseException) -> None:
+        super().__init__(mark)
+        self.mark = mark
+        self.result = result
+        self.why = why
 
 
 class Lane:
-    """One thread with one connection, opened when first needed and again after disk trouble."""
+    """One thread with one connection, opened when first needed and again after trouble with it."""
 
     def __init__(self, engine: Engine, name: str) -> None:
         self._engine = engine
@@ -67,13 +116,23 @@ class Lane:
 
     def _work(self, work: Callable[[Connection], T]) -> T:
         try:
+            return self._on_connection(work)
+        except FOREIGN as exc:
+            raise translate(exc) from exc
+
+    def _on_connection(self, work: Callable[[Connection], T]) -> T:
+        is_kept = self._conn is not None
+        try:
             if self._conn is None:
                 self._conn = self._engine.connect()
             return work(self._conn)
         except FOREIGN as exc:
-            if is_disk_trouble(exc):
+            if spoils_connection(exc):
                 self._disconnect()
-            raise translate(exc) from exc
+            if not is_kept or not is_lost(exc):
+                raise
+        # the server went away while nobody asked, or in the middle: nothing was committed
+        return self._on_connection(work)
 
     def _disconnect(self) -> None:
         conn, self._conn = self._conn, None
@@ -92,11 +151,12 @@ class _Job:
 
 
 class WriterLane(Lane):
-    """The lane that writes; calls that wait at the same time share a commit. *reserve* is for a full disk."""
+    """The lane that writes; calls that wait at the same time share a commit. *room* is for a full disk."""
 
-    def __init__(self, engine: Engine, reserve: Reserve | None = None) -> None:
+    def __init__(self, engine: Engine, *, fate: Fate | None = None, room: Room | None = None) -> None:
         super().__init__(engine, "writer")
-        self._reserve = reserve
+        self._fate = fate
+        self._room = room
         self._waiting: list[_Job] = []
         self._pump: asyncio.Task[None] | None = None
         #: transactions committed so far
@@ -108,8 +168,8 @@ class WriterLane(Lane):
         *drains*: it belongs to what was promised, so it may use the room that is kept back on a full disk.
         A cancelled caller leaves its job to be done.
         """
-        if not drains and self._reserve is not None and not self._reserve.stands:
-            await self.run_outside(self._refill)
+        if not drains and self._room is not None and not self._room.stands:
+            await self.run_outside(self._room.take)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Job(batch, argument, future, drains))
         if self._pump is None or self._pump.done():
@@ -126,8 +186,8 @@ class WriterLane(Lane):
         while self._waiting:
             jobs, self._waiting = self._waiting[:_MAX_JOBS], self._waiting[_MAX_JOBS:]
             error = await self._attempt(jobs)
-            if isinstance(error, StoreFull):
-                jobs, error = await self._attempt_when_full(jobs)
+            if isinstance(error, StoreFull) and self._room is not None:
+                jobs, error = await self._attempt_when_full(jobs, self._room)
             if error is None:
                 continue
             if len(jobs) == 1 or concerns_all(error):
@@ -138,11 +198,11 @@ class WriterLane(Lane):
                 if own := await self._attempt([job]):
                     _fail(job, own)
 
-    async def _attempt_when_full(self, jobs: Sequence[_Job]) -> tuple[list[_Job], BaseException | None]:
-        """Try *jobs* again in the room of the log, then the draining ones on the reserve; return who failed and why."""
-        await self.run_outside(sqlite_file.reuse_log)
+    async def _attempt_when_full(self, jobs: Sequence[_Job], room: Room) -> tuple[list[_Job], BaseException | None]:
+        """Try *jobs* in the room there is, then the draining ones in what is kept back; return who failed and why."""
+        await self.run_outside(room.reuse)
         error = await self._attempt(jobs)
-        if not isinstance(error, StoreFull) or self._reserve is None or not self._reserve.stands:
+        if not isinstance(error, StoreFull):
             return list(jobs), error
         for job in jobs:
             if not job.drains:
@@ -150,13 +210,17 @@ class WriterLane(Lane):
         draining = [job for job in jobs if job.drains]
         if not draining:
             return [], None
-        await self.run_outside(self._give_up_reserve)
-        return draining, await self._attempt(draining)
+        has_more = await self.run_outside(room.give_up)
+        return draining, await self._attempt(draining) if has_more else error
 
     async def _attempt(self, jobs: Sequence[_Job]) -> BaseException | None:
         """Run *jobs* in one transaction and answer them; return what went wrong instead, nothing being written then."""
-        running = self.run(lambda conn: _run_jobs(conn, jobs))
-        outcome: list[Any] | BaseException = (await asyncio.gather(running, return_exceptions=True))[0]
+        outcome: list[Any] | BaseException = []
+        for _ in range(_MOST_RUNS):
+            running = self.run(lambda conn: _run_jobs(conn, jobs))
+            (outcome,) = await asyncio.gather(running, return_exceptions=True)
+            if not isinstance(outcome, BaseException) or not is_passing(outcome):
+                break
         if isinstance(outcome, BaseException):
             return outcome
         self.commits += 1
@@ -166,18 +230,49 @@ class WriterLane(Lane):
         return None
 
     # -- in the thread
-    def _refill(self, conn: Connection) -> None:
-        """Have room kept back again. Raises OSError while there is none."""
-        assert self._reserve is not None
-        self._reserve.take()
-        sqlite_file.checkpoint_each(conn, sqlite_file.LONG_LOG_PAGES)
+    def _transact(self, work: Callable[[Connection], T]) -> T:
+        fate = self._fate
+        if fate is None:
+            return super()._transact(work)
+        try:
+            return self._work(partial(_commit_marked, fate, work))
+        except _InDoubtError as doubt:
+            if self._find_out(fate, doubt.mark):
+                result: T = doubt.result
+                return result
+            raise translate(doubt.why) from doubt.why
 
-    def _give_up_reserve(self, conn: Connection) -> None:
-        assert self._reserve is not None
-        self._reserve.give_up()
-        # a long log would take the reserve alone; a short one begins anew in the same place
-        sqlite_file.checkpoint_each(conn, sqlite_file.SHORT_LOG_PAGES)
-        sqlite_file.reuse_log(conn)
+    def _find_out(self, fate: Fate, mark: str) -> bool:
+        """Ask on a new connection whether *mark* was committed; for want of an answer, say no: the caller fails."""
+        self._disconnect()
+        ends = time.monotonic() + _FIND_OUT_S
+        while time.monotonic() < ends:
+            try:
+                is_committed = self._on_connection(partial(_ask, fate, mark))
+            except FOREIGN:
+                is_committed = None
+            if is_committed is not None:
+                return is_committed
+            time.sleep(_FIND_OUT_PAUSE_S)
+        return False
+
+
+def _commit_marked(fate: Fate, work: Callable[[Connection], T], conn: Connection) -> T:
+    mark = None
+    try:
+        with conn.begin():
+            result = work(conn)
+            mark = fate.mark(conn)
+        return result
+    except FOREIGN as exc:
+        if mark is None or not is_lost(exc):
+            raise
+        raise _InDoubtError(mark, result, exc) from exc
+
+
+def _ask(fate: Fate, mark: str, conn: Connection) -> bool | None:
+    with conn.begin():
+        return fate.is_committed(conn, mark)
 
 
 def _run_jobs(conn: Connection, jobs: Sequence[_Job]) -> list[Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
@@ -102,6 +102,9 @@ class MemoryStore:
 
     async def ping(self) -> None:
         """Do nothing: memory can always be written to."""
+
+    def on_news(self, ring: Callable[[], None]) -> None:
+        """Do nothing: there is no other process."""
 
     # -- mails
     async def put(self, mail: NewMail) -> PutResult:

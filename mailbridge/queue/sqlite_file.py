@@ -20,6 +20,7 @@ from urllib.parse import quote
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert
 
 from mailbridge.errors import StoreDamaged, StoreError
+from mailbridge.queue.reserve import Reserve
 from mailbridge.queue.tables import FIRST_ROWS, SCHEMA_REVISION, metadata
 from mailbridge.queue.trouble import FOREIGN, translate
 
@@ -51,12 +52,18 @@ class _Corrupt(Exception):
 class SqliteFile:
     """The file and its engines."""
 
+    #: a file answers each commit, or the process is gone
+    fate = None
+
     def __init__(self, path: Path, *, exclusive: bool) -> None:
         self.path = path
         #: SQL statements executed through the engines so far
         self.statements = 0
         self.exclusive = exclusive
         self._lock_fd: int | None = None
+        # verbs come and go beside the daemon, whose reserve it is
+        self._reserve = Reserve(self._named(".reserve")) if exclusive else None
+        self.room = LogRoom(self._reserve)
 
     # -- engines
     def writing_engine(self) -> Engine:
@@ -105,17 +112,20 @@ class SqliteFile:
                 raise self._set_aside(str(error)) from exc
             raise type(error)(f"{self.path}: {error}") from exc
         self._note_served()
-
-    @property
-    def is_locked(self) -> bool:
-        """Tell whether this is the daemon's file, now."""
-        return self._lock_fd is not None
+        if self._reserve is not None:
+            with suppress(OSError):  # a full disk: the next mail asks again
+                self._reserve.take()
 
     def release(self) -> None:
         """Let another daemon have the file."""
         if self._lock_fd is not None:
+            if self._reserve is not None:
+                self._reserve.remove()
             os.close(self._lock_fd)
             self._lock_fd = None
+
+    def announce(self, conn: Connection) -> None:
+        """Say nothing: who has the file open looks at ``data_version``."""
 
     def _lock(self) -> None:
         try:
@@ -266,15 +276,42 @@ def data_version(conn: Connection) -> int:
     return int(_pragma(conn, "data_version")[0])
 
 
-def checkpoint_each(conn: Connection, pages: int) -> None:
+class LogRoom:
+    """Room for transactions on a full disk: that of the log, which can begin anew, and then that of *reserve*."""
+
+    def __init__(self, reserve: Reserve | None) -> None:
+        self._reserve = reserve
+
+    @property
+    def stands(self) -> bool:
+        """Nothing is to be done to keep room back."""
+        return self._reserve is None or self._reserve.stands
+
+    def take(self, conn: Connection) -> None:
+        """Have room kept back again. Raises OSError while there is none."""
+        if self._reserve is not None:
+            self._reserve.take()
+            _checkpoint_each(conn, LONG_LOG_PAGES)
+
+    def reuse(self, conn: Connection) -> None:
+        """Move what the log holds into the file, so that the next transaction writes over the log and not after it."""
+        with suppress(*FOREIGN):  # what does not move now stays in the log
+            _pragma(conn, "wal_checkpoint(PASSIVE)")
+
+    def give_up(self, conn: Connection) -> bool:
+        """Let the queue have the reserve; False where there is none."""
+        if self._reserve is None or not self._reserve.stands:
+            return False
+        self._reserve.give_up()
+        # a long log would take the reserve alone; a short one begins anew in the same place
+        _checkpoint_each(conn, SHORT_LOG_PAGES)
+        self.reuse(conn)
+        return True
+
+
+def _checkpoint_each(conn: Connection, pages: int) -> None:
     """Let the log begin anew whenever it holds that many *pages*."""
     _pragma(conn, f"wal_autocheckpoint = {pages}")
-
-
-def reuse_log(conn: Connection) -> None:
-    """Move what the log holds into the file, so that the next transaction writes over the log and not after it."""
-    with suppress(*FOREIGN):  # what does not move now stays in the log
-        _pragma(conn, "wal_checkpoint(PASSIVE)")
 
 
 def _pragma(conn: Connection, words: str) -> Any:

@@ -11,6 +11,7 @@ from sqlalchemy import (
     DDL,
     BigInteger,
     Column,
+    Dialect,
     ForeignKey,
     Index,
     Integer,
@@ -18,17 +19,34 @@ from sqlalchemy import (
     MetaData,
     Table,
     Text,
+    TypeDecorator,
     event,
     text,
 )
 
 #: of the newest migration; a file without it is migrated, a file with one unknown to us is refused
-SCHEMA_REVISION = "0001"
+SCHEMA_REVISION = "0002"
 
 metadata = MetaData()
 
 #: SQLite numbers rows by itself only where the type is its own INTEGER
 _Serial = BigInteger().with_variant(Integer, "sqlite")
+
+#: PostgreSQL's texts hold no NUL, those of a mail may: a code point that Unicode promises never to use stands for it
+NUL_STAND_IN = "\ufdd0"
+
+
+class _WithNul(TypeDecorator[str]):
+    """Text that came from outside as it was."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_result_value(self, value: str | None, _dialect: Dialect) -> str | None:
+        return value.replace(NUL_STAND_IN, "\0") if value and NUL_STAND_IN in value else value
+
+
+_Foreign = Text().with_variant(_WithNul(), "postgresql")
 
 #: queued, sending, unknown. Literal, so that the planner can match the partial indexes below; as NOT IN, so that it
 #: does not take ``messages_due`` instead; with ``sending``, so that a claim leaves those indexes alone
@@ -45,8 +63,8 @@ mails = Table(
     Column("sender", Text, nullable=False),
     Column("client", Text, nullable=False),
     Column("user", Text),
-    Column("message_id", Text, nullable=False),
-    Column("subject", Text, nullable=False),
+    Column("message_id", _Foreign, nullable=False),
+    Column("subject", _Foreign, nullable=False),
     Column("envid", Text),
     Column("ret", Text),
     Column("reportable", Integer, nullable=False),
@@ -67,7 +85,7 @@ messages = Table(
     Column("phone", Text, nullable=False),
     Column("channel", Text, nullable=False),
     Column("sender", Text, nullable=False),
-    Column("text", Text, nullable=False),
+    Column("text", _Foreign, nullable=False),
     Column("translit", Integer, nullable=False),
     Column("alphabet", Text, nullable=False),
     Column("composed_parts", Integer, nullable=False),
@@ -110,8 +128,8 @@ messages = Table(
     Index("messages_phone", "phone", "created_at", "id"),
     # get_messages, prune, due_reports
     Index("messages_mail", "mail_id", "number"),
-    Index("messages_expiry", "expires_at", "id", sqlite_where=OPEN_STATES),
-    Index("messages_warnable", "created_at", "id", sqlite_where=WARNABLE),
+    Index("messages_expiry", "expires_at", "id", sqlite_where=OPEN_STATES, postgresql_where=OPEN_STATES),
+    Index("messages_warnable", "created_at", "id", sqlite_where=WARNABLE, postgresql_where=WARNABLE),
 )
 
 #: append-only: a trigger refuses updates; only pruning deletes
@@ -132,8 +150,18 @@ HISTORY_IS_APPEND_ONLY = (
     "CREATE TRIGGER history_append_only BEFORE UPDATE ON history "
     "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
 )
-_append_only = DDL(HISTORY_IS_APPEND_ONLY)  # type: ignore[no-untyped-call] # SQLAlchemy left it untyped
-event.listen(history, "after_create", _append_only.execute_if(dialect="sqlite"))
+HISTORY_IS_APPEND_ONLY_IN_POSTGRESQL = (
+    "CREATE FUNCTION history_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+    "'BEGIN RAISE EXCEPTION ''the history is append-only''; END'; "
+    "CREATE TRIGGER history_append_only BEFORE UPDATE ON history "
+    "FOR EACH STATEMENT EXECUTE FUNCTION history_append_only()"
+)
+for _engine, _statement in (
+    ("sqlite", HISTORY_IS_APPEND_ONLY),
+    ("postgresql", HISTORY_IS_APPEND_ONLY_IN_POSTGRESQL),
+):
+    _append_only = DDL(_statement)  # type: ignore[no-untyped-call] # SQLAlchemy left it untyped
+    event.listen(history, "after_create", _append_only.execute_if(dialect=_engine))
 
 attempts = Table(
     "attempts",
@@ -173,7 +201,7 @@ report_items = Table(
     Column("done_at", BigInteger),
     Index("report_items_once", "message_id", "action", unique=True),
     Index("report_items_mail", "mail_id"),
-    Index("report_items_waiting", "mail_id", "at", sqlite_where=UNREPORTED),
+    Index("report_items_waiting", "mail_id", "at", sqlite_where=UNREPORTED, postgresql_where=UNREPORTED),
 )
 
 #: *mail_id* refers to a mail that may be pruned before its report has left
@@ -219,6 +247,17 @@ meta = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("value", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: one row for each process that writes to a queue on a server: by its number it learns what became of a commit whose
+#: answer was lost
+writers = Table(
+    "writers",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("commits", BigInteger, nullable=False),
+    Column("at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -1,14 +1,39 @@
 """Every store under one contract."""
 
+from itertools import count
+
 import pytest
 
 from mailbridge.queue.connect import open_store
+from tests.support.postgresql import SAFE, running_postgresql
+
+_numbers = count(1)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(scope="session")
+def postgresql():
+    """Return a running PostgreSQL server, or skip."""
+    pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'mailbridge[postgres]')")
+    with running_postgresql(SAFE) as server:
+        yield server
+
+
+@pytest.fixture
+def queue_url(postgresql):
+    """Return the URL of an empty database."""
+    return postgresql.create_queue(f"queue{next(_numbers)}")
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
 async def store(request, tmp_path):
     """Return each kind of store in turn, open."""
-    url = "memory:" if request.param == "memory" else f"sqlite:///{tmp_path}/queue.db"
+    match request.param:
+        case "memory":
+            url = "memory:"
+        case "sqlite":
+            url = f"sqlite:///{tmp_path}/queue.db"
+        case _:
+            url = request.getfixturevalue("queue_url")
     store = open_store(url, exclusive=True)
     await store.open()
     yield store

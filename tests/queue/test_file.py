@@ -214,7 +214,7 @@ class TestRefusing:
     @pytest.mark.parametrize(
         ("url", "words"),
         [
-            ("postgresql://u:s3cret@h/db", "PostgreSQL is not in this version"),
+            ("postgresql+asyncpg://u:s3cret@h/db", "no queue of the kind 'postgresql\\+asyncpg'"),
             ("mysql://u:s3cret@h/db", "no queue of the kind 'mysql'"),
             ("sqlite:///", "write sqlite:////absolute/path"),
             ("sqlite:///:memory:", "write sqlite:////absolute/path"),
@@ -319,6 +319,22 @@ async def test_a_damaged_sequence_stops_no_message_and_repeats_no_id(path, damag
     await store.close()
     assert len(set(ids)) == 3
     assert all(1 <= int(id_) <= 2_147_483_647 for id_ in ids)
+
+
+async def test_a_queue_of_the_first_version_is_brought_up_to_date(path):
+    """What it holds is there afterwards."""
+    await make(path, new_mail("M1"))
+    with sqlite3.connect(path) as conn:
+        conn.execute("DROP TABLE writers")
+        conn.execute("UPDATE alembic_version SET version_num = '0001'")
+    conn.close()
+    store = at(path)
+    await store.open()
+    assert (await one(store, "M1.1")).mail_id == "M1"
+    await store.close()
+    with sqlite3.connect(path) as conn:
+        assert conn.execute("SELECT version_num FROM alembic_version").fetchone() == (SCHEMA_REVISION,)
+    conn.close()
 
 
 async def test_a_queue_made_at_once_equals_a_migrated_one(path, tmp_path):

@@ -10,7 +10,7 @@ from sqlalchemy.exc import OperationalError
 
 from mailbridge.errors import StoreDamaged, StoreError, StoreFull
 from mailbridge.queue.rules import MAX_GATEWAY_ID, IdSource, like_pattern
-from mailbridge.queue.trouble import concerns_all, is_disk_trouble, translate
+from mailbridge.queue.trouble import concerns_all, is_lost, is_passing, spoils_connection, translate
 from tests.support.queue import NOW
 
 
@@ -62,7 +62,7 @@ def test_each_code_of_sqlite_has_its_meaning(code, kind, reopen):
     error.__cause__ = foreign
     assert type(error) is kind
     assert "secret" not in str(error)
-    assert is_disk_trouble(foreign) is reopen
+    assert spoils_connection(foreign) is reopen
     assert concerns_all(error)
 
 
@@ -89,4 +89,44 @@ def test_what_one_call_brought_concerns_that_call(code):
     error = translate(sqlite_error(code))
     error.__cause__ = sqlite_error(code)
     assert not concerns_all(error)
-    assert not is_disk_trouble(sqlite_error(code))
+    assert not spoils_connection(sqlite_error(code))
+
+
+class _Spoken(Exception):
+    """What psycopg raises: PostgreSQL's code, or none where the connection broke."""
+
+    __module__ = "psycopg.errors"
+
+    def __init__(self, sqlstate):
+        super().__init__("secret words")
+        self.sqlstate = sqlstate
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "reopen", "lost", "passing", "for_all"),
+    [
+        (None, StoreError, True, True, False, True),
+        ("57P01", StoreError, True, True, False, True),
+        ("25006", StoreError, True, False, False, True),
+        ("53100", StoreFull, False, False, False, True),
+        ("53300", StoreError, False, False, False, True),
+        ("55P03", StoreError, False, False, False, True),
+        ("57014", StoreError, False, False, False, True),
+        ("40P01", StoreError, False, False, True, False),
+        ("40001", StoreError, False, False, True, False),
+        ("23505", StoreError, False, False, True, False),
+        ("23503", StoreError, False, False, False, False),
+        ("22021", StoreError, False, False, False, False),
+        ("42P01", StoreError, False, False, False, False),
+        ("99999", StoreError, False, False, False, True),
+    ],
+)
+def test_each_state_of_postgresql_has_its_meaning(state, kind, reopen, lost, passing, for_all):
+    """A code decides by itself or by its class; no code at all is a connection that broke."""
+    foreign = OperationalError("SELECT secret", {}, _Spoken(state))
+    error = translate(foreign)
+    error.__cause__ = foreign
+    assert type(error) is kind
+    assert "secret" not in str(error)
+    seen = (spoils_connection(foreign), is_lost(foreign), is_passing(error), concerns_all(error))
+    assert seen == (reopen, lost, passing, for_all)

@@ -13,6 +13,12 @@ _HISTORY_IS_APPEND_ONLY = (
     "CREATE TRIGGER history_append_only BEFORE UPDATE ON history "
     "BEGIN SELECT RAISE(ABORT, 'the history is append-only'); END"
 )
+_HISTORY_IS_APPEND_ONLY_IN_POSTGRESQL = (
+    "CREATE FUNCTION history_append_only() RETURNS trigger LANGUAGE plpgsql AS "
+    "'BEGIN RAISE EXCEPTION ''the history is append-only''; END'; "
+    "CREATE TRIGGER history_append_only BEFORE UPDATE ON history "
+    "FOR EACH STATEMENT EXECUTE FUNCTION history_append_only()"
+)
 _OPEN = "state NOT IN ('sent', 'delivered', 'undelivered', 'expired', 'failed', 'cancelled', 'held', 'suppressed')"
 
 
@@ -32,6 +38,8 @@ def upgrade() -> None:
     op.execute("INSERT INTO meta (name, value) VALUES ('ping', '0')")
     if op.get_bind().dialect.name == "sqlite":
         op.execute(_HISTORY_IS_APPEND_ONLY)
+    else:
+        op.execute(_HISTORY_IS_APPEND_ONLY_IN_POSTGRESQL)
 
 
 def _gateway_states() -> None:

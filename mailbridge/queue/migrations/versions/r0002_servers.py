@@ -1,0 +1,22 @@
+"""What a queue on a server needs: the marks of its writers.
+
+Revision: 0002, after 0001.
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0002"
+down_revision = "0001"
+
+
+def upgrade() -> None:
+    """Make the table; nothing that is there changes, so what runs with revision 0001 runs on."""
+    op.create_table(
+        "writers",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("commits", sa.BigInteger(), nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+        sqlite_with_rowid=False,
+    )

@@ -1,0 +1,290 @@
+"""The queue in a database: which statement runs in which lane, the same for every engine.
+
+What an engine needs beside the statements is its ``Database``: ``sqlite.py`` and ``postgres.py`` bring theirs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
+from datetime import datetime
+from functools import partial
+from typing import Any, Protocol
+
+from sqlalchemy import Connection, Engine
+
+from mailbridge.errors import StoreError
+from mailbridge.model.state import State
+from mailbridge.queue.contract import (
+    Attempt,
+    Change,
+    Claimed,
+    Detail,
+    DueReport,
+    Filter,
+    GatewayState,
+    HistoryEntry,
+    NewMail,
+    OutgoingMail,
+    Plan,
+    PutResult,
+    Spend,
+    StoredMail,
+    StoredMessage,
+)
+from mailbridge.queue.lanes import Fate, Lane, Room, WriterLane
+from mailbridge.queue.statements import changes, claims, clock, gateways, mails, prune, questions, reports
+
+
+class Database(Protocol):
+    """One engine's own part: connections, opening, and how its processes hear of each other."""
+
+    #: SQL statements executed through the engines so far
+    statements: int
+
+    @property
+    def fate(self) -> Fate | None:
+        """How to learn what became of a commit whose answer was lost; None where answers are not lost."""
+        ...
+
+    @property
+    def room(self) -> Room | None:
+        """How to go on with what was promised when the disk is full; None where the engine has no means."""
+        ...
+
+    def writing_engine(self) -> Engine:
+        """Return the engine of the one writer."""
+        ...
+
+    def reading_engine(self) -> Engine:
+        """Return an engine that cannot write."""
+        ...
+
+    def prepare(self) -> None:
+        """Make, check and migrate the tables. Raises: StoreDamaged, StoreError with words for the operator."""
+        ...
+
+    def release(self) -> None:
+        """Give up what ``prepare`` took."""
+        ...
+
+    def announce(self, conn: Connection) -> None:
+        """With the commit, tell other processes that something is due, where the engine can."""
+        ...
+
+
+class SqlStore:
+    """A ``Store`` in *database*."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._writer = WriterLane(database.writing_engine(), fate=database.fate, room=database.room)
+        #: what delivery asks
+        self._reader = Lane(database.reading_engine(), "reader")
+        #: what people ask: a long search holds up nobody but the next one
+        self._browser = Lane(database.reading_engine(), "browser")
+        self._closed = False
+
+    @property
+    def commits(self) -> int:
+        """Transactions committed through the writer so far."""
+        return self._writer.commits
+
+    @property
+    def statements(self) -> int:
+        """SQL statements executed so far, a batch counting as one."""
+        return self._database.statements
+
+    async def open(self) -> None:
+        """Open, create or migrate the database, and check it. Raises: StoreDamaged for what is no queue of ours."""
+        if self._closed:
+            raise StoreError("the queue was closed")
+        async with AsyncExitStack() as undo:
+            undo.push_async_callback(self.close)
+            await asyncio.to_thread(self._database.prepare)
+            await self._opened()
+            undo.pop_all()
+
+    async def close(self) -> None:
+        """Finish what is under way, then close. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        # the writer last: SQLite's last connection to go merges the log into the file, and only it may write
+        for lane in (self._browser, self._reader, self._writer):
+            await lane.close()
+        self._database.release()
+
+    async def _opened(self) -> None:
+        """Do what an engine's store begins with."""
+
+    async def ping(self) -> None:
+        """Prove that the store can be written to now; on a full disk it can't, whatever is kept back."""
+        await self._batch(_run_each, gateways.ping, drains=False)
+
+    # -- mails
+    async def put(self, mail: NewMail) -> PutResult:
+        """Keep a mail: on disk when this returns."""
+        result: PutResult = await self._batch(self._put_all, mail, drains=False)
+        return result
+
+    async def release_reports(self, mail_id: str, *, told: Collection[str]) -> None:
+        """Drop the failures of the messages the client was *told* of; the rest may go out now."""
+        await self._write(partial(reports.release_reports, mail_id=mail_id, told=frozenset(told)))
+
+    # -- delivery
+    async def claim(
+        self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan
+    ) -> Sequence[Claimed]:
+        """Take due queued messages, write their intents and return the requests to make."""
+        if not gateways:
+            return ()
+        claimed: Sequence[Claimed] = await self._write(
+            partial(claims.claim, now=now, limit=limit, node=node, plan=plan)
+        )
+        return claimed
+
+    async def apply(self, changes: Sequence[Change]) -> Sequence[bool]:
+        """Carry out decided moves; tell for each whether it applied."""
+        if not changes:
+            return ()
+        applied: Sequence[bool] = await self._batch(self._apply_all, changes)
+        return applied
+
+    async def due_questions(self, *, now: datetime, limit: int, states: frozenset[State]) -> Sequence[StoredMessage]:
+        """Return ``unknown`` and/or ``sent`` rows whose next question is due, oldest first."""
+        return await self._reader.run(partial(questions.due_questions, now=now, limit=limit, states=states))
+
+    async def find_attempts(self, keys: Sequence[tuple[str, str, str]]) -> Mapping[tuple[str, str, str], StoredMessage]:
+        """Find messages by (gateway, gateway id, phone)."""
+        return await self._reader.run(partial(questions.find_attempts, keys=keys))
+
+    async def attempts_of(self, message_id: str) -> Sequence[Attempt]:
+        """Return a message's attempts, oldest first."""
+        return await self._reader.run(partial(questions.attempts_of, message_id=message_id))
+
+    async def recover(self, *, node: str, now: datetime) -> int:
+        """Turn what *node* had in ``sending`` into ``unknown``."""
+        count: int = await self._write(partial(claims.recover, node=node, now=now))
+        return count
+
+    async def clock_set_back(self, *, now: datetime) -> int:
+        """Make due at *now* what was last touched after it."""
+        count: int = await self._write(partial(clock.clock_set_back, now=now))
+        return count
+
+    async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:
+        """Return queued and unknown messages whose lifetime is over."""
+        return await self._reader.run(partial(questions.expired, now=now, limit=limit))
+
+    async def due_warnings(self, *, created_before: datetime, limit: int) -> Sequence[StoredMessage]:
+        """Return queued and unknown messages older than that whose sender may be told and was not yet."""
+        return await self._reader.run(partial(questions.due_warnings, created_before=created_before, limit=limit))
+
+    async def next_due_at(self, gateways: frozenset[str]) -> datetime | None:
+        """Return when the next queued message is due."""
+        return await self._reader.run(questions.next_due_at) if gateways else None
+
+    # -- questions
+    async def get_mail(self, mail_id: str) -> StoredMail | None:
+        """Return a mail."""
+        return await self._reader.run(partial(questions.get_mail, mail_id=mail_id))
+
+    async def get_messages(self, id_: str) -> Sequence[StoredMessage]:
+        """Return a message, or all messages of a mail in order."""
+        return await self._reader.run(partial(questions.get_messages, id_=id_))
+
+    async def history(self, message_id: str) -> Sequence[HistoryEntry]:
+        """Return a message's history, oldest first."""
+        return await self._browser.run(partial(questions.read_history, message_id=message_id))
+
+    async def find(self, wanted: Filter) -> Sequence[StoredMessage]:
+        """List messages, newest first."""
+        return await self._browser.run(partial(questions.find, wanted=wanted))
+
+    async def count_states(self) -> Mapping[State, int]:
+        """Count messages by state."""
+        return await self._browser.run(questions.count_states)
+
+    async def oldest_waiting_at(self) -> datetime | None:
+        """Return when the oldest message that waits came in."""
+        return await self._browser.run(questions.oldest_waiting_at)
+
+    async def spend(self, *, since: datetime) -> Sequence[Spend]:
+        """Sum the prices of what was handed over since then."""
+        return await self._browser.run(partial(questions.spend, since=since))
+
+    # -- gateways
+    async def gateway_states(self) -> Mapping[str, GatewayState]:
+        """Return what is known of each gateway."""
+        return await self._reader.run(gateways.gateway_states)
+
+    async def save_gateway_state(self, state: GatewayState) -> None:
+        """Keep a gateway's state."""
+        await self._write(partial(self._save_gateway_state, state=state))
+
+    def on_news(self, ring: Callable[[], None]) -> None:
+        """Have *ring* called when another process has made something due, where the engine hears of it."""
+
+    # -- reports
+    async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:
+        """Return what senders are to be told, one entry a mail."""
+        return await self._reader.run(partial(reports.due_reports, now=now, limit=limit))
+
+    async def put_outgoing(self, mail: OutgoingMail | None, *, items: Mapping[int, Detail], now: datetime) -> None:
+        """Mark *items* as reported and keep the report for the mailer, unless all of them were reported before."""
+        await self._write(partial(reports.put_outgoing, mail=mail, items=items, now=now))
+
+    async def due_outgoing(self, *, now: datetime, limit: int) -> Sequence[OutgoingMail]:
+        """Return the mails whose next attempt is due, oldest first."""
+        return await self._reader.run(partial(reports.due_outgoing, now=now, limit=limit))
+
+    async def settle_outgoing(self, id_: int, *, done: bool, next_attempt_at: datetime | None, error: str) -> None:
+        """Forget a mail that is done with, or note a failed attempt."""
+        await self._write(
+            partial(reports.settle_outgoing, id_=id_, done=done, next_attempt_at=next_attempt_at, error=error)
+        )
+
+    # -- housekeeping
+    async def nth_newest_at(self, n: int) -> datetime | None:
+        """Return when the *n*-th newest mail came in."""
+        return await self._browser.run(partial(prune.nth_newest_at, n=n))
+
+    async def prune(self, *, before: datetime, sent_before: datetime, limit: int) -> int:
+        """Delete old mails of which nothing more is expected."""
+        count: int = await self._write(partial(prune.prune, before=before, sent_before=sent_before, limit=limit))
+        return count
+
+    async def _write(self, work: Callable[[Connection], Any]) -> Any:
+        return await self._batch(_run_each, work)
+
+    async def _batch(
+        self, batch: Callable[[Connection, Sequence[Any]], Sequence[Any]], argument: Any, *, drains: bool = True
+    ) -> Any:
+        if self._closed:
+            raise StoreError("the queue was closed")
+        return await self._writer.write(batch, argument, drains=drains)
+
+    # -- in the writer's thread
+    def _put_all(self, conn: Connection, new_mails: Sequence[NewMail]) -> Sequence[PutResult]:
+        results = mails.put_mails(conn, new_mails)
+        self._database.announce(conn)
+        return results
+
+    def _apply_all(self, conn: Connection, calls: Sequence[Sequence[Change]]) -> list[Sequence[bool]]:
+        """Carry out the changes of many calls as one list and hand each call its own results."""
+        wanted = [change for call in calls for change in call]
+        applied = changes.apply(conn, wanted)
+        if any(took and change.to is State.QUEUED for change, took in zip(wanted, applied, strict=True)):
+            self._database.announce(conn)
+        results = iter(applied)
+        return [[next(results) for _ in call] for call in calls]
+
+    def _save_gateway_state(self, conn: Connection, state: GatewayState) -> None:
+        gateways.save_gateway_state(conn, state)
+        self._database.announce(conn)
+
+
+def _run_each(conn: Connection, works: Sequence[Callable[[Connection], Any]]) -> list[Any]:
+    return [work(conn) for work in works]
