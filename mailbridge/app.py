@@ -9,7 +9,9 @@ stop claiming, settle what is in flight, close the store.
 from __future__ import annotations
 
 import asyncio
+import os
 import random
+import secrets
 import socket
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -26,6 +28,7 @@ from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.dispatcher import Dispatcher
 from mailbridge.delivery.keeper import Keeper
+from mailbridge.delivery.membership import Alone, ForTheFirst, Membership
 from mailbridge.delivery.questions import Prober, Questions, Receipts
 from mailbridge.delivery.receipts import Verdict
 from mailbridge.delivery.retry import Backoff
@@ -105,13 +108,14 @@ def build_doorman(config: Config) -> Addresses:
     return Addresses(domains=config.smtp.domains, numbers=NumberPolicy(config.numbers))
 
 
-def build_intake_settings(config: Config) -> Settings:
-    """Return what the reception needs of *config*."""
+def build_intake_settings(config: Config, node: str | None = None) -> Settings:
+    """Return what the reception of *node*, one of several, needs of *config*."""
     return Settings(
         verdict=config.smtp.reply == "verdict",
         verdict_wait_s=config.smtp.verdict_wait,
         lifetime_s=config.queue.lifetime,
         keep_original_bytes=config.queue.keep_original,
+        node=node,
     )
 
 
@@ -141,6 +145,12 @@ def build_entrances(config: Config) -> dict[str, callback.Entrance]:
         for name, settings in config.gateways.items()
         if settings.callback_path
     }
+
+
+def node_name(*, is_shared: bool) -> str:
+    """Return what this node is called: its machine, and where several share a queue, something no other process has."""
+    host = socket.gethostname()
+    return f"{host}:{os.getpid()}:{secrets.token_hex(4)}" if is_shared else host
 
 
 class _Front:
@@ -196,13 +206,15 @@ class Bridge:
         self._meter = Meter()
         self._store = store = metered_store(store, self._meter)
         self._clock = clock = clock or SystemClock()
-        self._node = node or socket.gethostname()
+        self._node = node or node_name(is_shared=store.cluster is not None)
         self._failpoint = failpoint
         self._watch = Watch()
         self._loops: dict[str, Loop] = {}
         self._retired: list[Carrier] = []
         self._entrances: dict[str, callback.Entrance] = {}
-        report_settings = ReportSettings(hostname=config.smtp.hostname or self._node, from_address=config.bounce.from_)
+        report_settings = ReportSettings(
+            hostname=config.smtp.hostname or socket.gethostname(), from_address=config.bounce.from_
+        )
         self._notices = OperatorNotices(
             store=store, clock=clock, settings=report_settings,
             to=config.bounce.operator if config.bounce.smarthost else "", wake_mailer=self._ring("mailer"),
@@ -210,11 +222,17 @@ class Bridge:
         self.board = Board(
             build_carriers(config, clock, self._meter), store=store, clock=clock, announce=self._gateway_changed
         )
+        self._membership = (
+            Membership(store=store.cluster, clock=clock, node=self._node, share=self.board.share)
+            if store.cluster is not None
+            else None
+        )
+        self._lease = self._membership or Alone()
         self._audit = Audit(store=store, board=self.board)
         self._rush = Rush(clock)
         self.dispatcher = Dispatcher(
             store=store, board=self.board, watch=self._watch, clock=clock, random=random.random, node=self._node,
-            rush=self._rush, failpoint=failpoint,
+            rush=self._rush, lease=self._lease, failpoint=failpoint,
         )  # fmt: skip
         self._add_duties(report_settings)
         self._front = self._build_front(config)
@@ -225,29 +243,37 @@ class Bridge:
     # -- building
     def _add_duties(self, report_settings: ReportSettings) -> None:
         store, clock, config, wake = self._store, self._clock, self._config, self.dispatcher.wake
+        questions = Questions(store=store, board=self.board, clock=clock, wake=wake, audit=self._audit, rush=self._rush)
+        reporter = Reporter(
+            store=store, clock=clock, settings=report_settings, by_mail=config.bounce.mode == "mail",
+            wake_mailer=self._ring("mailer"),
+            count=lambda action, by: self._meter.reports.labels(action, by).inc(),
+        )  # fmt: skip
         duties: dict[str, Duty] = {
-            "questions": Questions(
-                store=store, board=self.board, clock=clock, wake=wake, audit=self._audit, rush=self._rush
-            ),
-            "prober": Prober(board=self.board, clock=clock, wake=wake),
+            # callbacks come to any node, which asks about their older attempts by itself
+            "questions": ForTheFirst(questions, self._is_first, otherwise=self._audit.step),
+            "prober": ForTheFirst(Prober(board=self.board, clock=clock, wake=wake), self._is_first),
             "keeper": Keeper(
                 store=store, board=self.board, clock=clock, settings=config.queue, wake=self._wake_all,
-                alarm=self._notices.message_held,
+                alarm=self._notices.message_held, is_first=self._is_first,
             ),
             "memory": lean.GiveBack(lambda: self._rush.total),
-            "reporter": Reporter(
-                store=store, clock=clock, settings=report_settings, by_mail=config.bounce.mode == "mail",
-                wake_mailer=self._ring("mailer"),
-                count=lambda action, by: self._meter.reports.labels(action, by).inc(),
-            ),
+            "reporter": ForTheFirst(reporter, self._is_first),
         }  # fmt: skip
+        if self._membership is not None:
+            duties["membership"] = self._membership
         if config.bounce.smarthost:
             smarthost = parse_smarthost(config.bounce.smarthost)
-            duties["mailer"] = Mailer(
+            mailer = Mailer(
                 store=store, clock=clock, jitter=random.random, lifetime_s=config.bounce.lifetime,
                 open_relay=lambda: Relay(smarthost, hostname=report_settings.hostname), failpoint=self._failpoint,
             )  # fmt: skip
+            duties["mailer"] = ForTheFirst(mailer, self._is_first)
         self._loops.update({name: Loop(name, duty, clock=clock) for name, duty in duties.items()})
+
+    def _is_first(self) -> bool:
+        """Tell whether this node is to do what one of all does."""
+        return self._lease.is_first
 
     def _wake_all(self) -> None:
         """A person's verb changed the queue or a gateway: whoever may have to act looks at once."""
@@ -264,7 +290,9 @@ class Bridge:
     def _gateway_changed(self, before: GatewayState, after: GatewayState) -> None:
         if after.suspended:
             self._meter.suspensions.labels(after.name, after.code).inc()
-        self._notices.gateway_changed(before, after)
+        # the others hear of it through the store, the first among them tells
+        if self._is_first():
+            self._notices.gateway_changed(before, after)
 
     def _build_front(self, config: Config) -> _Front:
         return _Front(self._build_reception(config), build_doorman(config), meter=self._meter, clock=self._clock)
@@ -274,7 +302,7 @@ class Bridge:
             return is_reportable(sender, mail, bounce_from=config.bounce.from_)
 
         return Reception(
-            settings=build_intake_settings(config),
+            settings=build_intake_settings(config, self._node if self._membership is not None else None),
             parse=parse_mail,
             compose=Composer(config.message).compose_all,
             is_reportable=reportable,
@@ -325,6 +353,9 @@ class Bridge:
     # -- lifetimes
     async def start(self) -> None:
         """Take over what the last run left, then open for business. Raises OSError (address in use), StoreError."""
+        if self._membership is not None and self._store.cluster is not None:
+            await self._membership.step()
+            self._store.cluster.on_news(self.dispatcher.wake)
         recovered = await self._store.recover(node=self._node, now=self._clock.now())
         self._failpoint("after recovery")
         if recovered:
@@ -355,6 +386,8 @@ class Bridge:
                 task.cancel()
             await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._notices.aclose()
+        if self._membership is not None:
+            await self._membership.leave()
         if self.web is not None:
             await self.web.stop()
         for carrier in (*self.board.carriers.values(), *self._retired):

@@ -45,6 +45,8 @@ class Settings:
     verdict_wait_s: float
     lifetime_s: float
     keep_original_bytes: int
+    #: this node's name, where several share the queue
+    node: str | None = None
 
 
 #: intake's composing: one message for each recipient, in order; raises errors.Rejected
@@ -156,6 +158,7 @@ def prepare(
         ret=received.ret, reportable=reportable, original=received.content[: settings.keep_original_bytes],
         size_bytes=len(received.content), messages=messages,
         hold_reports_until=verdict_ends_at if settings.verdict else None,
+        taken_by=settings.node if settings.verdict else None,
     )  # fmt: skip
 
 

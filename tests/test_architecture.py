@@ -40,7 +40,9 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "queue": ({"errors", "model"}, "keeps what was promised, whoever asks; knows neither SMTP nor HTTP"),
     "gateway": ({".", "clock", "config.model", "errors", "model"}, "a carrier does not know who sends through it"),
     "delivery": (
-        {"clock", "config.model", "errors", "gateway.contract", "loops", "model", "queue.contract"},
+        {"clock", "config.model", "errors", "gateway.contract", "loops", "model", "queue.cluster",
+            "queue.contract",
+        },
         "decides between two ports and parses no answer",
     ),
     "report": (

@@ -22,6 +22,7 @@ from mailbridge.delivery.receipts import Read
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Gateway
 from mailbridge.model.outcome import Balance, ErrorClass, SmsError, Suspended
+from mailbridge.queue.cluster import Pulse
 from mailbridge.queue.contract import GatewayState, Store
 
 log = structlog.get_logger()
@@ -34,6 +35,7 @@ class Carrier:
         self.gateway = gateway
         self.policy = policy
         self.read = read
+        self._max_in_flight = max_in_flight
         self.pace = Pace(max_in_flight, most_size=gateway.max_batch)
         #: transport failures in a row
         self.failures = 0
@@ -47,6 +49,11 @@ class Carrier:
         """The gateway's name in the configuration."""
         return self.gateway.name
 
+    def share(self, pulse: Pulse) -> None:
+        """Take this node's part of the requests that all nodes together may have in flight."""
+        part, rest = divmod(self._max_in_flight, pulse.nodes)
+        self.pace.allow(part + (pulse.place < rest))
+
 
 #: called with the state before and after, when a trouble begins (suspended) or is over (not on trial any more)
 Announce = Callable[[GatewayState, GatewayState], None]
@@ -57,6 +64,8 @@ class Board:
 
     def __init__(self, carriers: Sequence[Carrier], *, store: Store, clock: Clock, announce: Announce) -> None:
         self.carriers = {carrier.name: carrier for carrier in carriers}
+        #: how many nodes there are, and which of them this is
+        self._pulse = Pulse()
         self._store = store
         self._clock = clock
         self._announce = announce
@@ -72,6 +81,12 @@ class Board:
     def _longest_quarantine_s(self) -> float:
         return max((carrier.policy.quarantine_s for carrier in self.carriers.values()), default=0.0)
 
+    def share(self, pulse: Pulse) -> None:
+        """Divide what the gateways allow among the nodes."""
+        self._pulse = pulse
+        for carrier in self.carriers.values():
+            carrier.share(pulse)
+
     @property
     def states(self) -> Mapping[str, GatewayState]:
         """State of each gateway."""
@@ -82,6 +97,7 @@ class Board:
         old = list(self.carriers.values())
         self.carriers = {carrier.name: carrier for carrier in carriers}
         self._states = {name: self._states.get(name, GatewayState(name=name)) for name in self.carriers}
+        self.share(self._pulse)
         return old
 
     def open_carriers(self) -> list[Carrier]:
@@ -102,9 +118,11 @@ class Board:
         carrier.silent_until_s = max(carrier.silent_until_s, self._clock.monotonic() + seconds)
 
     def room(self, carrier: Carrier) -> int:
-        """Return how many more requests may start at *carrier* now: one in all while it is on trial."""
+        """Return how many more requests may start at *carrier* now: one in all nodes while it is on trial."""
         state = self._states.get(carrier.name)
         if state is not None and breaker.is_unproved(state):
+            if self._pulse.place:
+                return 0
             return min(carrier.pace.free, max(0, 1 - carrier.pace.in_flight))
         return carrier.pace.free
 

@@ -134,12 +134,11 @@ def split_again(row: StoredMessage, *, now: datetime) -> Change:
     )  # fmt: skip
 
 
-def put_back(row: StoredMessage, *, now: datetime) -> Change:
+def put_back(row: StoredMessage, *, now: datetime, because: str) -> Change:
     """Undo a claim whose request was never begun; no attempt is spent."""
     return Change(
         message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.QUEUED, at=now, event="deferred",
-        detail={"because": "the bridge stopped before the request was made"}, next_attempt_at=now,
-        uncount_attempt=True,
+        detail={"because": because}, next_attempt_at=now, uncount_attempt=True,
     )  # fmt: skip
 
 

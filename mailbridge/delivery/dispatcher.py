@@ -19,6 +19,7 @@ from mailbridge.delivery import breaker
 from mailbridge.delivery.batch import plan_batches
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import decide_outcome, detail_of, put_back, split_again
+from mailbridge.delivery.membership import Alone, Membership
 from mailbridge.delivery.rush import TURN_S, Rush
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
@@ -32,6 +33,8 @@ log = structlog.get_logger()
 #: how long the loop sleeps at most, so that a clock that jumps or a verb's change is noticed
 IDLE_S = 1.0
 _STORE_RETRY_S = 0.5
+_STOPPED = "the bridge stopped before the request was made"
+_LEASE_OVER = "this node was silent for too long before the request was made"
 #: bounds of the rows one claim looks at; it doubles with each that finds more to send
 _LEAST_LOOK = 50
 _MOST_LOOK = 400
@@ -50,6 +53,7 @@ class Dispatcher:
         random: Callable[[], float],
         node: str,
         rush: Rush,
+        lease: Membership | Alone | None = None,
         failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._rush = rush
@@ -59,6 +63,9 @@ class Dispatcher:
         self._clock = clock
         self._random = random
         self._node = node
+        self._lease = lease or Alone()
+        #: a claim's fate is not known: what it may have written nobody would send
+        self._is_in_doubt = False
         self._failpoint = failpoint
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
@@ -112,20 +119,21 @@ class Dispatcher:
             self._ended.set()
 
     async def _turn(self) -> None:
-        claimed = await self._claim()
+        term = self._lease.term
+        claimed = await self._claim() if self._lease.permits(term) else ()
         if not claimed:
             await self._sleep()
         elif self._stop.is_set():
             await self._try_to_apply(
-                [put_back(row, now=self._clock.now()) for _, one in claimed for row in one.messages]
+                [put_back(row, now=self._clock.now(), because=_STOPPED) for _, one in claimed for row in one.messages]
             )
         else:
             for carrier, request in claimed:
-                self._start(carrier, request)
+                self._start(carrier, request, term)
 
-    def _start(self, carrier: Carrier, request: Claimed) -> None:
+    def _start(self, carrier: Carrier, request: Claimed, term: int) -> None:
         carrier.pace.start()
-        task = asyncio.create_task(self._attempt(carrier, request), name=f"attempt {request.gateway_id}")
+        task = asyncio.create_task(self._attempt(carrier, request, term), name=f"attempt {request.gateway_id}")
         self._attempts[task] = (carrier, request)
         task.add_done_callback(self._attempt_ended)
 
@@ -184,6 +192,7 @@ class Dispatcher:
             return plan_batches(rows, next_id, gateway=opened.gateway, requests=free, size=size, parts=self._parts)
 
         try:
+            await self._end_doubt()
             claimed = await self._store.claim(
                 now=self._clock.now(),
                 limit=min(free * size, self._look),
@@ -193,6 +202,7 @@ class Dispatcher:
             )
         except StoreError as error:
             log.warning("store trouble", doing="claim", because=str(error))
+            self._is_in_doubt = True
             await wait_for_ring(self._wake, _STORE_RETRY_S, self._clock)
             return ()
         # few phones make small requests: to look at many more rows than can leave would be for nothing
@@ -201,9 +211,25 @@ class Dispatcher:
         # the carrier goes along: a reload may take it off the board before its attempt begins
         return [(carrier, request) for request in claimed]
 
-    async def _attempt(self, carrier: Carrier, request: Claimed) -> None:
+    async def _end_doubt(self) -> None:
+        """After a claim that failed: what it wrote all the same, if anything, is asked about. Raises StoreError."""
+        if not self._is_in_doubt:
+            return
+        in_flight = {row.id for _, request in self._attempts.values() for row in request.messages}
+        found = await self._store.recover(node=self._node, now=self._clock.now(), keep=in_flight)
+        self._is_in_doubt = False
+        if found:
+            log.warning("recovered", messages=found, now="unknown: the claim's answer was lost")
+
+    async def _attempt(self, carrier: Carrier, request: Claimed, term: int) -> None:
         try:
-            await self._hand_over(carrier, request)
+            if self._lease.permits(term):
+                await self._hand_over(carrier, request)
+            else:
+                # this node slept: the others may have taken these messages over, which the attempt number shows
+                carrier.pace.finish(too_many=False)
+                now = self._clock.now()
+                await self._apply([put_back(row, now=now, because=_LEASE_OVER) for row in request.messages])
         except Exception:
             # nobody else looks after rows that are `sending`
             log.exception("attempt broke", gateway=carrier.name, gateway_id=request.gateway_id)

@@ -37,6 +37,7 @@ class Keeper:
         settings: Queue,
         wake: Callable[[], None],
         alarm: Callable[[StoredMessage], None],
+        is_first: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._board = board
@@ -44,6 +45,7 @@ class Keeper:
         self._settings = settings
         self._wake = wake
         self._alarm = alarm
+        self._is_first = is_first
         self._pruned_at = clock.monotonic()
         self._jumps = JumpWatch(clock)
         #: the clock was set back, or another process wrote, and what follows from it is not done yet
@@ -52,6 +54,9 @@ class Keeper:
     async def step(self) -> int:
         """Do what time asks for; return how many messages were touched."""
         await self._follow()
+        # of several nodes one looks after time; each looks after itself
+        if not self._is_first():
+            return 0
         return await self._expire() + await self._warn() + await self._prune()
 
     async def _follow(self) -> None:

@@ -36,6 +36,12 @@ class Pace:
         """How many more requests may start now."""
         return max(0, self.limit - self.in_flight)
 
+    def allow(self, most: int) -> None:
+        """Let *most* requests be in flight from now on: a share of what all nodes may have."""
+        is_at_most = self.limit >= self.most
+        self.most = most
+        self.limit = most if is_at_most else min(self.limit, most)
+
     def start(self) -> None:
         """A request starts."""
         self.in_flight += 1
@@ -52,7 +58,7 @@ class Pace:
         elif is_answered and sent >= self.size:
             self.size = min(self.size * 2, self.most_size)
         if too_many:
-            self.limit, self._good = max(1, self.limit // 2), 0
+            self.limit, self._good = min(self.most, max(1, self.limit // 2)), 0
             return
         self._good += 1
         if self._good >= _GROW_AFTER and self.limit < self.most:

@@ -22,6 +22,7 @@ from typing import Protocol
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import SmsError
 from mailbridge.model.state import State
+from mailbridge.queue.cluster import Cluster
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Detail = Mapping[str, Json]
@@ -77,6 +78,8 @@ class NewMail:
     messages: tuple[NewMessage, ...]
     #: reports about this mail wait at least until then: its client may still hear it in the SMTP reply
     hold_reports_until: datetime | None = None
+    #: the node that keeps its client waiting for a verdict: of several, it may send first
+    taken_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -237,10 +240,7 @@ class Claimed:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
-    """Which messages to list, newest first. None means any.
-
-    *sender* is a glob on the envelope sender or on the SMS's sender name.
-    """
+    """Which messages to list, newest first; None means any. *sender*: a glob on the envelope's or on the SMS's."""
 
     states: frozenset[State] | None = None
     phone: str | None = None
@@ -334,6 +334,11 @@ class GatewayState:
 class Store(Protocol):
     """What the rest may ask of the queue."""
 
+    @property
+    def cluster(self) -> Cluster | None:
+        """None where one daemon is alone on its queue."""
+        ...
+
     async def open(self) -> None:
         """Open, migrate where needed and check; raises StoreDamaged for what is no queue of ours."""
         ...
@@ -344,13 +349,6 @@ class Store(Protocol):
 
     async def ping(self) -> None:
         """Prove that the store can be written to now."""
-        ...
-
-    def on_news(self, ring: Callable[[], None]) -> None:
-        """Have *ring* called when another process has made something due, where the store hears of it.
-
-        Nothing may depend on it: whoever waits looks again after a while by himself.
-        """
         ...
 
     # -- mails
@@ -391,9 +389,10 @@ class Store(Protocol):
         """Return a message's attempts, oldest first."""
         ...
 
-    async def recover(self, *, node: str, now: datetime) -> int:
-        """After a restart: what *node* had in ``sending`` becomes ``unknown``. Returns how many.
+    async def recover(self, *, node: str, now: datetime, keep: Collection[str] = ()) -> int:
+        """After a restart, or a claim of unknown fate: what *node* has in ``sending`` becomes ``unknown``.
 
+        All but *keep*, which is known to be in flight. Returns how many.
         A store that allows one daemon alone takes all of it: the machine may have another name now.
         """
         ...

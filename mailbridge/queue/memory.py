@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
@@ -91,6 +91,8 @@ class _Tables:
 class MemoryStore:
     """A ``Store`` that lives in dictionaries."""
 
+    cluster = None
+
     def __init__(self) -> None:
         self._t = _Tables()
 
@@ -102,9 +104,6 @@ class MemoryStore:
 
     async def ping(self) -> None:
         """Do nothing: memory can always be written to."""
-
-    def on_news(self, ring: Callable[[], None]) -> None:
-        """Do nothing: there is no other process."""
 
     # -- mails
     async def put(self, mail: NewMail) -> PutResult:
@@ -222,10 +221,13 @@ class MemoryStore:
         """Return a message's attempts, oldest first."""
         return [one for one in self._t.attempts.values() if one.message_id == message_id]
 
-    async def recover(self, *, node: str, now: datetime) -> int:
-        """Turn what *node* had in ``sending`` into ``unknown``."""
-        tables = self._t
-        rows = [r for r in tables.messages.values() if r.state is State.SENDING and tables.claimed_by.get(r.id) == node]
+    async def recover(self, *, node: str, now: datetime, keep: Collection[str] = ()) -> int:
+        """Turn what *node* had in ``sending``, but for *keep*, into ``unknown``."""
+        rows = [
+            row
+            for row in self._t.messages.values()
+            if row.state is State.SENDING and self._t.claimed_by.get(row.id) == node and row.id not in keep
+        ]
         for row in rows:
             self._t.messages[row.id] = replace(
                 row, state=State.UNKNOWN, unknown_since=now, next_attempt_at=now, updated_at=now

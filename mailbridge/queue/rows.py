@@ -124,6 +124,7 @@ def message_values(mail: NewMail, new: NewMessage, number: int) -> Values:
         "warnable": int(warnable),
         "state": new.state.value,
         "attempts": 0,
+        "claimed_by": mail.taken_by,
         "asked": 0,
         "parts": message.parts,
         "created_at": created_us,

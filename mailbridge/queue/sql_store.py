@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Protocol
 
@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 
 from mailbridge.errors import StoreError
 from mailbridge.model.state import State
+from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.contract import (
     Attempt,
     Change,
@@ -76,6 +77,14 @@ class Database(Protocol):
 
 class SqlStore:
     """A ``Store`` in *database*."""
+
+    @property
+    def cluster(self) -> Cluster | None:
+        """What it does beside, where several daemons may work on it."""
+        return None
+
+    #: clocks of several machines are never quite alike
+    _clocks_differ = timedelta()
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -141,7 +150,7 @@ class SqlStore:
         if not gateways:
             return ()
         claimed: Sequence[Claimed] = await self._write(
-            partial(claims.claim, now=now, limit=limit, node=node, plan=plan)
+            partial(claims.claim, now=now, limit=limit, node=node, plan=plan, is_shared=self.cluster is not None)
         )
         return claimed
 
@@ -164,14 +173,14 @@ class SqlStore:
         """Return a message's attempts, oldest first."""
         return await self._reader.run(partial(questions.attempts_of, message_id=message_id))
 
-    async def recover(self, *, node: str, now: datetime) -> int:
-        """Turn what *node* had in ``sending`` into ``unknown``."""
-        count: int = await self._write(partial(claims.recover, node=node, now=now))
+    async def recover(self, *, node: str, now: datetime, keep: Collection[str] = ()) -> int:
+        """Turn what *node* had in ``sending``, but for *keep*, into ``unknown``."""
+        count: int = await self._write(partial(claims.recover, node=node, now=now, keep=keep))
         return count
 
     async def clock_set_back(self, *, now: datetime) -> int:
         """Make due at *now* what was last touched after it."""
-        count: int = await self._write(partial(clock.clock_set_back, now=now))
+        count: int = await self._write(partial(clock.clock_set_back, now=now, slack=self._clocks_differ))
         return count
 
     async def expired(self, *, now: datetime, limit: int) -> Sequence[StoredMessage]:
@@ -223,9 +232,6 @@ class SqlStore:
     async def save_gateway_state(self, state: GatewayState) -> None:
         """Keep a gateway's state."""
         await self._write(partial(self._save_gateway_state, state=state))
-
-    def on_news(self, ring: Callable[[], None]) -> None:
-        """Have *ring* called when another process has made something due, where the engine hears of it."""
 
     # -- reports
     async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -22,9 +23,10 @@ class SqliteStore(SqlStore):
     async def _opened(self) -> None:
         self._data_version = await self._writer.run_outside(sqlite_file.data_version)
 
-    async def recover(self, *, node: str, now: datetime) -> int:
-        """Turn what *node* had in ``sending`` into ``unknown``; all of it, where no other daemon can be."""
-        count: int = await self._write(partial(claims.recover, node=None if self._exclusive else node, now=now))
+    async def recover(self, *, node: str, now: datetime, keep: Collection[str] = ()) -> int:
+        """Turn what *node* had in ``sending`` into ``unknown``; anybody's, where no other daemon can be."""
+        whose = None if self._exclusive else node
+        count: int = await self._write(partial(claims.recover, node=whose, now=now, keep=keep))
         return count
 
     async def changed_outside(self) -> bool:

@@ -250,6 +250,16 @@ meta = Table(
     sqlite_with_rowid=False,
 )
 
+#: one row for each node of several that share a queue; times are the database's
+nodes = Table(
+    "nodes",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("joined_at", BigInteger, nullable=False),
+    Column("seen_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 #: one row for each process that writes to a queue on a server: by its number it learns what became of a commit whose
 #: answer was lost
 writers = Table(

@@ -74,7 +74,7 @@ class TestOpening:
         store = await opened(url)
         await store.put(new_mail("M1"))
         await store.close()
-        await person.execute("DROP TABLE writers; UPDATE alembic_version SET version_num = '0001'")
+        await person.execute("DROP TABLE writers, nodes; UPDATE alembic_version SET version_num = '0001'")
         stores = await asyncio.gather(*(opened(url) for _ in range(3)))
         assert (await stores[2].count_states())[State.QUEUED] == 1
         assert await value(person, "SELECT version_num FROM alembic_version") != "0001"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from datetime import datetime
 from typing import Any
 
@@ -78,10 +78,10 @@ class WatchedStore(MemoryStore):
         self._on_move(before, after, change)
         return True
 
-    async def recover(self, *, node: str, now: datetime) -> int:
+    async def recover(self, *, node: str, now: datetime, keep: Collection[str] = ()) -> int:
         """Turn what was ``sending`` into ``unknown``."""
-        rows = [row for row in self._t.messages.values() if row.state is State.SENDING]
-        count = await super().recover(node=node, now=now)
+        rows = [row for row in self._t.messages.values() if row.state is State.SENDING and row.id not in keep]
+        count = await super().recover(node=node, now=now, keep=keep)
         for row in rows:
             self._on_given_up(self._t.messages[row.id])
         return count

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Collection, Sequence
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import State
@@ -32,6 +32,25 @@ _taken = select(attempts.c.gateway_id, attempts.c.phone).where(
 )
 _sending = select(messages.c.id).where(messages.c.state == State.SENDING.value).with_for_update()
 _sending_of = _sending.where(messages.c.claimed_by == bindparam("node"))
+#: several nodes: who took a mail in and keeps its client waiting for the verdict has so long to send it first
+HEAD_START_S = 2.0
+_due_here = (
+    select(messages)
+    .where(
+        messages.c.state == State.QUEUED.value,
+        messages.c.next_attempt_at <= bindparam("now"),
+        messages.c.expires_at > bindparam("now"),
+        or_(
+            messages.c.claimed_by.is_(None),
+            messages.c.claimed_by == bindparam("node"),
+            messages.c.attempts > 0,
+            messages.c.next_attempt_at <= bindparam("before"),
+        ),
+    )
+    .order_by(messages.c.next_attempt_at, messages.c.id)
+    .limit(bindparam("count"))
+    .with_for_update(skip_locked=True)
+)
 _write_row = Bulk(update(messages).where(messages.c.id == bindparam("row_id")))
 _add_attempts = Bulk(insert(attempts))
 _add_history = Bulk(insert(history))
@@ -40,9 +59,14 @@ _SEQUENCE = "gateway_id"
 _next_id = select(sequences.c.next).where(sequences.c.name == _SEQUENCE).with_for_update()
 
 
-def claim(conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan) -> list[Claimed]:
+def claim(
+    conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan, is_shared: bool = False
+) -> list[Claimed]:
     """Write the intents of what *plan* wants sent now and return the requests."""
-    rows = [read_message(row) for row in conn.execute(_due, {"now": to_us(now), "count": limit})]
+    asked: Values = {"now": to_us(now), "count": limit}
+    if is_shared:
+        asked |= {"node": node, "before": to_us(now - timedelta(seconds=HEAD_START_S))}
+    rows = [read_message(row) for row in conn.execute(_due_here if is_shared else _due, asked)]
     if not rows:
         return []
     stored = conn.execute(_next_id).scalar_one_or_none()
@@ -135,15 +159,21 @@ def _claimed_values(row: StoredMessage, node: str, now_us: int) -> Values:
     }
 
 
-def recover(conn: Connection, *, node: str | None, now: datetime) -> int:
-    """Turn what *node*, or anybody where it is None, had in ``sending`` into ``unknown``, due for its question now."""
+def recover(conn: Connection, *, node: str | None, now: datetime, keep: Collection[str] = ()) -> int:
+    """Turn what *node*, or anybody where it is None, had in ``sending`` into ``unknown``, but for *keep*."""
+    # a claim whose answer was lost may still be at it: each that found something holds this row until it ends
+    conn.execute(_next_id)
     found = conn.execute(_sending) if node is None else conn.execute(_sending_of, {"node": node})
-    ids = found.scalars().all()
+    return give_up(conn, [id_ for id_ in found.scalars() if id_ not in keep], now=now, reason="restart")
+
+
+def give_up(conn: Connection, ids: Sequence[str], *, now: datetime, reason: str) -> int:
+    """Turn *ids*, which are locked and ``sending``, into ``unknown``, due for their question now; return how many."""
     if not ids:
         return 0
     now_us, unknown = to_us(now), State.UNKNOWN.value
     moved = {"state": unknown, "unknown_since": now_us, "next_attempt_at": now_us, "updated_at": now_us}
     _write_row.run(conn, [{"row_id": id_, **moved} for id_ in ids])
-    line = {"at": now_us, "event": "unknown", "state": unknown, "detail": dump_detail({"reason": "restart"})}
+    line = {"at": now_us, "event": "unknown", "state": unknown, "detail": dump_detail({"reason": reason})}
     _add_history.run(conn, [{"message_id": id_, **line} for id_ in ids])
     return len(ids)

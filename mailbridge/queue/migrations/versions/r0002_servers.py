@@ -1,4 +1,4 @@
-"""What a queue on a server needs: the marks of its writers.
+"""What a queue on a server needs: its nodes, and the marks of its writers.
 
 Revision: 0002, after 0001.
 """
@@ -11,7 +11,15 @@ down_revision = "0001"
 
 
 def upgrade() -> None:
-    """Make the table; nothing that is there changes, so what runs with revision 0001 runs on."""
+    """Make the tables; nothing that is there changes, so what runs with revision 0001 runs on."""
+    op.create_table(
+        "nodes",
+        sa.Column("name", sa.Text(), nullable=False),
+        sa.Column("joined_at", sa.BigInteger(), nullable=False),
+        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("name"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "writers",
         sa.Column("name", sa.Text(), nullable=False),
