@@ -71,15 +71,13 @@ def _check_message(config: Config, findings: Findings) -> None:
 
 def _check_queue(config: Config, findings: Findings) -> None:
     queue, path = config.queue, ("queue", "url")
-    if queue.url.startswith(("postgresql://", "postgres://", "postgresql+")):
-        findings.report(
-            path,
-            "the PostgreSQL store is not available in this version",
-            "write sqlite:////var/lib/mailbridge/queue.db",
-        )
+    if queue.url.startswith(("postgresql:", "postgres:", "postgresql+", "postgres+")):
+        _check_postgresql(queue.url, findings)
     elif not queue.url.startswith("sqlite:///"):
         findings.report(
-            path, "not a place for the queue", "write sqlite:////var/lib/mailbridge/queue.db (four slashes)"
+            path,
+            "not a place for the queue",
+            "write sqlite:////var/lib/mailbridge/queue.db (four slashes), or postgresql://user@host/database",
         )
     elif queue.url.removeprefix("sqlite:///").strip("/") in ("", ":memory:") or queue.url.endswith("/"):
         findings.report(path, "names no file", "write sqlite:////var/lib/mailbridge/queue.db")
@@ -89,6 +87,18 @@ def _check_queue(config: Config, findings: Findings) -> None:
         findings.report(
             ("queue", "retry_max"), "is less than retry_min", "make it the larger one", needs=(("queue", "retry_min"),)
         )
+
+
+def _check_postgresql(url: str, findings: Findings) -> None:
+    """Look at the shape; what hosts and options mean is libpq's to say."""
+    path, hint = ("queue", "url"), "write postgresql://user@host/database"
+    scheme, _, rest = url.partition("://")
+    if scheme not in {"postgresql", "postgres"}:
+        findings.report(path, "has the name of a driver in it", hint)
+    elif not rest.partition("?")[0].partition("/")[2].strip("/"):
+        findings.report(path, "names no database", hint)
+    elif not url.isprintable() or " " in url:
+        findings.report(path, "has odd characters", hint)
 
 
 def _check_bounce(config: Config, findings: Findings) -> None:

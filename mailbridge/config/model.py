@@ -212,7 +212,7 @@ class Queue(Section):
         default="sqlite:////var/lib/mailbridge/queue.db",
         repr=False,
         json_schema_extra=SECRET_URL,
-        description="Where the queue is kept: `sqlite:////absolute/path`.",
+        description="Where the queue is kept: `sqlite:////absolute/path`, or `postgresql://user@host/database`.",
     )
     lifetime: Duration = Field(default=_DAY, ge=0.1, le=30 * _DAY, description="How long delivery is tried.")
     retry_min: Duration = Field(

