@@ -65,7 +65,7 @@ class Board:
     def __init__(self, carriers: Sequence[Carrier], *, store: Store, clock: Clock, announce: Announce) -> None:
         self.carriers = {carrier.name: carrier for carrier in carriers}
         #: how many nodes there are, and which of them this is
-        self._pulse = Pulse()
+        self.pulse = Pulse()
         self._store = store
         self._clock = clock
         self._announce = announce
@@ -83,7 +83,7 @@ class Board:
 
     def share(self, pulse: Pulse) -> None:
         """Divide what the gateways allow among the nodes."""
-        self._pulse = pulse
+        self.pulse = pulse
         for carrier in self.carriers.values():
             carrier.share(pulse)
 
@@ -97,7 +97,7 @@ class Board:
         old = list(self.carriers.values())
         self.carriers = {carrier.name: carrier for carrier in carriers}
         self._states = {name: self._states.get(name, GatewayState(name=name)) for name in self.carriers}
-        self.share(self._pulse)
+        self.share(self.pulse)
         return old
 
     def open_carriers(self) -> list[Carrier]:
@@ -121,7 +121,7 @@ class Board:
         """Return how many more requests may start at *carrier* now: one in all nodes while it is on trial."""
         state = self._states.get(carrier.name)
         if state is not None and breaker.is_unproved(state):
-            if self._pulse.place:
+            if self.pulse.place:
                 return 0
             return min(carrier.pace.free, max(0, 1 - carrier.pace.in_flight))
         return carrier.pace.free

@@ -275,7 +275,9 @@ class SqlStore:
     # -- in the writer's thread
     def _put_all(self, conn: Connection, new_mails: Sequence[NewMail]) -> Sequence[PutResult]:
         results = mails.put_mails(conn, new_mails)
-        self._database.announce(conn)
+        # what a node is to send first, it is no use to wake the others for
+        if any(mail.taken_by is None for mail in new_mails):
+            self._database.announce(conn)
         return results
 
     def _apply_all(self, conn: Connection, calls: Sequence[Sequence[Change]]) -> list[Sequence[bool]]:

@@ -52,6 +52,9 @@ class _Snapshot(Collector):
         yield suspended
         yield in_flight
         yield balance
+        nodes = GaugeMetricFamily("mailbridge_nodes", "Nodes on this queue that live, this one included")
+        nodes.add_metric([], self._board.pulse.nodes)
+        yield nodes
         beat = GaugeMetricFamily("mailbridge_worker_beat_seconds", "Unix time of the sending loop's last turn")
         beat.add_metric([], self._dispatcher.beat_at.timestamp())
         yield beat

@@ -51,10 +51,15 @@ async def states(node: Bridge) -> list[str]:
     return [row["state"] for row in await node.data("queue", "list")]
 
 
+def page(node: Bridge, name: str) -> str:
+    """Return a page of *node*'s web listener."""
+    with urlopen(f"{node.web}/{name}", timeout=5) as answer:
+        return answer.read().decode()
+
+
 def is_suspended(node: Bridge) -> bool:
     """Tell whether *node* knows that its gateway is suspended, by its health page."""
-    with urlopen(f"{node.web}/readyz", timeout=5) as answer:
-        return json.load(answer)["gateways"]["main"] == "suspended"
+    return json.loads(page(node, "readyz"))["gateways"]["main"] == "suspended"
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze", "database"])
@@ -111,6 +116,7 @@ async def test_nodes_come_and_go(tmp_path: Path, queue_url: str) -> None:
             assert "sent, gateway id" in await send((first, second)[number % 2], number)
         # a line of the log may come a moment after the reply
         await until(lambda: (len(senders(first)), len(senders(second))) == (3, 3))
+        await until(lambda: "mailbridge_nodes 2.0" in page(first, "metrics"))
 
         await first.data("gateways", "suspend", "main")
         await until(lambda: is_suspended(first) and is_suspended(second))

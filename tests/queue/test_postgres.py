@@ -208,6 +208,7 @@ class TestSharing:
         second.on_news(woken.set)
         await second.put(new_mail("M1"))
         await second.ping()
+        await first.put(new_mail("M0", taken_by="n1"))
         assert not woken.is_set()
         assert await second.changed_outside() is False
         await first.put(new_mail("M2"))

@@ -30,8 +30,6 @@ class PostgreSQLProxy:
         self._server = server
         #: what to do at the next COMMIT
         self.cut: Cut | None = None
-        #: whether anybody new is let through
-        self.is_open = True
         self.cuts = 0
         self._lines: set[asyncio.Task[None]] = set()
 
@@ -48,15 +46,14 @@ class PostgreSQLProxy:
         self._lines.add(line)
         ends = [writer]
         with suppress(OSError, asyncio.CancelledError):
-            if self.is_open:
-                there, back = await asyncio.open_unix_connection(self._server / _SOCKET)
-                ends.append(back)
-                answers = asyncio.create_task(self._pass(there, writer))
-                try:
-                    await self._pass_requests(reader, back, answers)
-                finally:
-                    answers.cancel()
-                    await asyncio.gather(answers, return_exceptions=True)
+            there, back = await asyncio.open_unix_connection(self._server / _SOCKET)
+            ends.append(back)
+            answers = asyncio.create_task(self._pass(there, writer))
+            try:
+                await self._pass_requests(reader, back, answers)
+            finally:
+                answers.cancel()
+                await asyncio.gather(answers, return_exceptions=True)
         for end in ends:
             end.close()
         for end in ends:
