@@ -153,10 +153,14 @@ class _Job:
 class WriterLane(Lane):
     """The lane that writes; calls that wait at the same time share a commit. *room* is for a full disk."""
 
-    def __init__(self, engine: Engine, *, fate: Fate | None = None, room: Room | None = None) -> None:
+    def __init__(
+        self, engine: Engine, *, fate: Fate | None = None, room: Room | None = None, patience_s: float | None = None
+    ) -> None:
         super().__init__(engine, "writer")
         self._fate = fate
         self._room = room
+        #: a caller waits no longer for a server that is silent
+        self.patience_s = patience_s
         self._waiting: list[_Job] = []
         self._pump: asyncio.Task[None] | None = None
         #: transactions committed so far
@@ -166,15 +170,20 @@ class WriterLane(Lane):
         """Run *batch* with *argument*, together with other calls; on disk when this returns. Raises: StoreError.
 
         *drains*: it belongs to what was promised, so it may use the room that is kept back on a full disk.
-        A cancelled caller leaves its job to be done.
+        A cancelled caller leaves its job to be done; one who has lost his patience takes it back, unless it has begun.
         """
         if not drains and self._room is not None and not self._room.stands:
             await self.run_outside(self._room.take)
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_look_at)
         self._waiting.append(_Job(batch, argument, future, drains))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._run_all(), name="queue-writer")
-        return await asyncio.shield(future)
+        # a wait that is cancelled leaves the future alone
+        await asyncio.wait({future}, timeout=self.patience_s)
+        if not future.done():
+            future.set_exception(StoreError("the database does not answer"))
+        return future.result()
 
     async def close(self) -> None:
         """Finish all that waits, then close the connection."""
@@ -185,6 +194,9 @@ class WriterLane(Lane):
     async def _run_all(self) -> None:
         while self._waiting:
             jobs, self._waiting = self._waiting[:_MAX_JOBS], self._waiting[_MAX_JOBS:]
+            jobs = [job for job in jobs if not job.future.done()]
+            if not jobs:
+                continue
             error = await self._attempt(jobs)
             if isinstance(error, StoreFull) and self._room is not None:
                 jobs, error = await self._attempt_when_full(jobs, self._room)
@@ -286,6 +298,12 @@ def _run_jobs(conn: Connection, jobs: Sequence[_Job]) -> list[Any]:
         for place, result in zip(places, done, strict=True):
             results[place] = result
     return results
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    """Take note of an error that a cancelled caller will not see."""
+    if not future.cancelled():
+        future.exception()
 
 
 def _fail(job: _Job, error: BaseException) -> None:

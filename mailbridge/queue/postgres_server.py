@@ -58,6 +58,7 @@ class PostgresServer:
 
     #: the disk is the server's: room kept back on ours would not help it
     room = None
+    patience_s = 15.0
 
     def __init__(self, url: str) -> None:
         self._url = url

@@ -45,6 +45,11 @@ class Database(Protocol):
     statements: int
 
     @property
+    def patience_s(self) -> float | None:
+        """How long a caller waits for it; None: as long as it takes."""
+        ...
+
+    @property
     def fate(self) -> Fate | None:
         """How to learn what became of a commit whose answer was lost; None where answers are not lost."""
         ...
@@ -88,7 +93,9 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._writer = WriterLane(database.writing_engine(), fate=database.fate, room=database.room)
+        self._writer = WriterLane(
+            database.writing_engine(), fate=database.fate, room=database.room, patience_s=database.patience_s
+        )
         #: what delivery asks
         self._reader = Lane(database.reading_engine(), "reader")
         #: what people ask: a long search holds up nobody but the next one

@@ -1,6 +1,7 @@
 """Calls that wait together share a commit, and a bad one harms nobody else."""
 
 import asyncio
+import gc
 import threading
 
 import pytest
@@ -111,6 +112,21 @@ async def test_a_cancelled_caller_leaves_a_whole_mail(sqlite):
     await blocker
     await sqlite.ping()
     assert len(await sqlite.get_messages("M1")) == 1
+
+
+async def test_a_cancelled_caller_leaves_no_error_behind(sqlite):
+    """What goes wrong with its job afterwards is nobody's: no line about an exception never looked at."""
+    seen = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: seen.append(context))
+    await sqlite.put(new_mail("M1"))
+    put = asyncio.create_task(sqlite.put(new_mail("M1")))
+    await asyncio.sleep(0)
+    put.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await put
+    await sqlite.ping()
+    gc.collect()
+    assert seen == []
 
 
 async def test_closing_finishes_what_waits(sqlite):

@@ -1,6 +1,8 @@
 """A queue in PostgreSQL: making, refusing, sharing, and a server or a line that goes away."""
 
 import asyncio
+import os
+import signal
 import socket
 
 import pytest
@@ -299,6 +301,24 @@ class TestTrouble:
             assert [row.id for row in request.messages] == ["M1.1"]
             assert (await one(store, "M1.1")).attempts == 1
             await store.close()
+
+    async def test_a_server_that_is_silent_costs_a_temporary_error(self, opened, url, person):
+        """Clients hear of it in time, and what had not begun is not done behind their backs."""
+        store = await opened(url)
+        await store.ping()
+        pid = await store._writer.run(lambda conn: conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+        store._writer.patience_s = 0.5
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            begun = asyncio.create_task(store.put(new_mail("M1")))
+            await asyncio.sleep(0)
+            results = await asyncio.gather(begun, store.put(new_mail("M2")), return_exceptions=True)
+            assert [str(error) for error in results] == ["the database does not answer"] * 2
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        store._writer.patience_s = 15
+        await store.put(new_mail("M3"))
+        assert [len(await store.get_messages(f"M{n}")) for n in (1, 2, 3)] == [1, 0, 1]
 
     @pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"])
     async def test_nothing_of_ours_waits_without_end(self, opened, url, setting):
