@@ -179,6 +179,8 @@ class WriterLane(Lane):
         self._waiting.append(_Job(batch, argument, future, drains))
         if self._pump is None or self._pump.done():
             self._pump = asyncio.create_task(self._run_all(), name="queue-writer")
+        if self.patience_s is None:
+            return await asyncio.shield(future)
         # a wait that is cancelled leaves the future alone
         await asyncio.wait({future}, timeout=self.patience_s)
         if not future.done():
