@@ -223,7 +223,9 @@ class Bridge:
             build_carriers(config, clock, self._meter), store=store, clock=clock, announce=self._gateway_changed
         )
         self._membership = (
-            Membership(store=store.cluster, clock=clock, node=self._node, share=self.board.share)
+            Membership(
+                store=store.cluster, clock=clock, node=self._node, lease_s=config.queue.lease, share=self.board.share
+            )
             if store.cluster is not None
             else None
         )

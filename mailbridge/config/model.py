@@ -214,6 +214,12 @@ class Queue(Section):
         json_schema_extra=SECRET_URL,
         description="Where the queue is kept: `sqlite:////absolute/path`, or `postgresql://user@host/database`.",
     )
+    lease: Duration = Field(
+        default=20.0,
+        ge=1,
+        le=600,
+        description="PostgreSQL: a node that gives no sign of life for so long is dead to the others.",
+    )
     lifetime: Duration = Field(default=_DAY, ge=0.1, le=30 * _DAY, description="How long delivery is tried.")
     retry_min: Duration = Field(
         default=5.0, ge=0.01, le=_DAY, description="First wait after a deferral; doubles up to `retry_max`."

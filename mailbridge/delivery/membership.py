@@ -1,6 +1,6 @@
 """Being one of several nodes on one queue: signs of life, a lease, and a place among them.
 
-A node that gives no sign of life for ``LEASE_S`` is dead to the others: what it had ``sending`` becomes ``unknown``,
+A node that gives no sign of life for its lease is dead to the others: what it had ``sending`` becomes ``unknown``,
 and another does what one of all is to do. So it must not send, nor do that, once its own lease is over, however it
 came about: a machine that slept, a process that was stopped, a database that was away. Its lease ends for itself
 earlier than for the others.
@@ -21,12 +21,10 @@ from mailbridge.queue.cluster import Cluster, Pulse
 
 log = structlog.get_logger()
 
-#: a node that was silent for so long, by the database's clock, is dead
-LEASE_S = 20.0
-#: time between two signs of life
-BEAT_S = 4.0
-#: so much earlier its lease ends for the node itself: a request that begins at the last moment has left by then
-MARGIN_S = 5.0
+#: signs of life in a lease
+BEATS = 5
+#: the part of a lease by which it ends earlier for the node itself: a request of the last moment has left by then
+MARGIN = 0.25
 
 
 class Alone:
@@ -43,11 +41,17 @@ class Alone:
 class Membership:
     """One node's place among several; a duty that gives signs of life."""
 
-    idle_s = BEAT_S
-
     def __init__(
-        self, *, store: Cluster, clock: Clock, node: str, share: Callable[[Pulse], None] = lambda _pulse: None
+        self,
+        *,
+        store: Cluster,
+        clock: Clock,
+        node: str,
+        lease_s: float,
+        share: Callable[[Pulse], None] = lambda _pulse: None,
     ) -> None:
+        self.idle_s = lease_s / BEATS
+        self._lease_s = lease_s
         self._store = store
         self._clock = clock
         self._node = node
@@ -68,7 +72,7 @@ class Membership:
         seen_s, seen_at = self._seen
         # the monotonic clock stands still while a machine sleeps, the wall clock is set
         silent_s = max(self._clock.monotonic() - seen_s, (self._clock.now() - seen_at).total_seconds())
-        return silent_s < LEASE_S - MARGIN_S
+        return silent_s < self._lease_s * (1 - MARGIN)
 
     @property
     def is_first(self) -> bool:
@@ -87,8 +91,8 @@ class Membership:
             self._steady_since_s = began_s
             self.term += 1
         # after an outage of the database the others are given time to come back before they are called dead
-        is_steady = held and began_s - self._steady_since_s >= LEASE_S
-        pulse = await self._store.beat(node=self._node, now=began_at, lease_s=LEASE_S, take_over=is_steady)
+        is_steady = held and began_s - self._steady_since_s >= self._lease_s
+        pulse = await self._store.beat(node=self._node, now=began_at, lease_s=self._lease_s, take_over=is_steady)
         if held and pulse.is_new:
             self.term += 1
         self._note(pulse, held=held)
@@ -100,7 +104,7 @@ class Membership:
         try:
             await self._store.leave(node=self._node, now=self._clock.now())
         except StoreError as error:
-            log.warning("store trouble", doing="leave", because=type(error).__name__)
+            log.warning("store trouble", doing="leave", because=str(error))
 
     def _note(self, pulse: Pulse, *, held: bool) -> None:
         before, self._pulse = self._pulse, pulse

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from mailbridge.delivery.dispatcher import Dispatcher
-from mailbridge.delivery.membership import BEAT_S, LEASE_S, MARGIN_S, ForTheFirst, Membership
+from mailbridge.delivery.membership import BEATS, MARGIN, ForTheFirst, Membership
 from mailbridge.delivery.pace import Pace
 from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
@@ -16,6 +16,10 @@ from mailbridge.queue.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.post import Post
 from tests.support.programs import until
+
+LEASE_S = 20.0
+BEAT_S = LEASE_S / BEATS
+MARGIN_S = LEASE_S * MARGIN
 
 
 class Others:
@@ -70,7 +74,7 @@ def others():
 @pytest.fixture
 def node(clock, others):
     """Return this node."""
-    return Membership(store=others, clock=clock, node="n1")
+    return Membership(store=others, clock=clock, node="n1", lease_s=LEASE_S)
 
 
 async def test_the_lease_ends_for_the_node_before_it_ends_for_the_others(node, clock):
@@ -139,7 +143,7 @@ async def test_what_was_claimed_before_the_sleep_is_not_sent_after_it(others):
     """It goes back as if nothing had been: the request was never made."""
     store = Claims()
     post = Post(store=store)
-    node = Membership(store=others, clock=post.clock, node="n1")
+    node = Membership(store=others, clock=post.clock, node="n1", lease_s=LEASE_S)
     await node.step()
     dispatcher_of(post, node)
 
@@ -164,7 +168,7 @@ async def test_what_the_others_took_over_meanwhile_stays_theirs(others):
     """It is unknown by then, and the one who slept does not put it back."""
     store = Claims()
     post = Post(store=store)
-    node = Membership(store=others, clock=post.clock, node="n1")
+    node = Membership(store=others, clock=post.clock, node="n1", lease_s=LEASE_S)
     await node.step()
     dispatcher_of(post, node)
 
@@ -185,7 +189,7 @@ async def test_what_the_others_took_over_meanwhile_stays_theirs(others):
 async def test_a_node_without_a_lease_claims_nothing(others):
     """It waits for the database like everybody."""
     post = Post()
-    dispatcher_of(post, Membership(store=others, clock=post.clock, node="n1"))
+    dispatcher_of(post, Membership(store=others, clock=post.clock, node="n1", lease_s=LEASE_S))
     id_ = await post.put()
     async with post.running():
         await post.settled()

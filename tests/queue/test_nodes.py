@@ -29,7 +29,7 @@ def silence(queue_url):
 
     def silent(node, seconds=60):
         with psycopg.connect(queue_url) as conn:
-            conn.execute("UPDATE nodes SET seen_at = seen_at - %s WHERE name = %s", (seconds * 1_000_000, node))
+            conn.execute("UPDATE nodes SET lease_until = lease_until - %s WHERE name = %s", (seconds * 1_000_000, node))
 
     return silent
 
@@ -76,6 +76,47 @@ async def test_a_node_that_wakes_has_lost_its_place_and_its_messages(shared, sil
     assert await beat(shared, "n2") == (0, 1, False, 1)
     assert await shared.apply([change("M1.1", State.SENDING, State.SENT, attempt=row.attempts)]) == [False]
     assert await beat(shared, "n1") == (1, 2, True, 0)
+
+
+async def test_a_node_that_ended_without_a_word_is_not_waited_for_on_its_own_machine(shared, queue_url):
+    """Its connections ended with it, so whoever starts there takes over at once what it left; its lease is not over."""
+    await shared.put(new_mail("M1"))
+    killed = open_store(queue_url)
+    await killed.open()
+    await beat(killed, "here:1:a")
+    await beat(shared, "elsewhere:1:a")
+    await claim(shared, node="here:1:a")
+    await killed.close()
+    assert await beat(shared, "there:2:b") == (2, 3, True, 0)
+    assert (await one(shared, "M1.1")).state is State.SENDING
+    assert await beat(shared, "here:2:b", take_over=False) == (2, 3, True, 1)
+    assert (await one(shared, "M1.1")).state is State.UNKNOWN
+
+
+async def test_who_starts_beside_a_living_node_on_its_machine_takes_nothing_from_it(shared, queue_url):
+    """Frozen or not: its connections are there."""
+    await shared.put(new_mail("M1"))
+    living = open_store(queue_url)
+    await living.open()
+    await beat(living, "here:1:a")
+    await claim(shared, node="here:1:a")
+    assert await beat(shared, "here:2:b") == (1, 2, True, 0)
+    assert (await one(shared, "M1.1")).state is State.SENDING
+    await living.close()
+
+
+async def test_a_jump_of_the_databases_clock_kills_nobody(shared, silence):
+    """All seem to have been silent for too long; who is heard first takes nothing from the others."""
+    await shared.put(new_mail("M1"))
+    for node in ("n1", "n2"):
+        await beat(shared, node)
+    await claim(shared)
+    silence("n1", 3600)
+    silence("n2", 3600)
+    assert await beat(shared, "n2") == (0, 1, True, 0)
+    assert await beat(shared, "n1") == (1, 2, True, 0)
+    assert await beat(shared, "n2") == (0, 2, False, 0)
+    assert (await one(shared, "M1.1")).state is State.SENDING
 
 
 async def test_after_an_outage_one_node_is_first(shared, silence):

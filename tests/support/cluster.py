@@ -18,7 +18,6 @@ from typing import Any
 import psycopg
 import yaml
 
-from mailbridge.delivery.membership import LEASE_S
 from mailbridge.simulator.faults import parse_fault
 from mailbridge.simulator.server import Simulator
 from tests.support.bridge import Bridge, base_config, merged
@@ -32,8 +31,8 @@ PATIENCE_S = 8.0
 PAUSE_S = 0.05
 #: the same while a node is frozen, which takes long: the door would go first for all of it, and much would be left
 LONG_PAUSE_S = 0.5
-#: longer than a node may be silent
-FROZEN_S = LEASE_S + 8
+#: as in the default configuration
+LEASE_S = 20.0
 #: so long the survivor may need for what is left
 SETTLE_S = 60.0
 #: what may happen in a cycle
@@ -71,13 +70,14 @@ async def running_nodes(
 
 
 class ClusterTest(CrashTest):
-    """One run of several nodes; *hows*: what may happen to them."""
+    """One run of several nodes; *hows*: what may happen to them; *frozen_leases*: for how long, if they freeze."""
 
     def __init__(
-        self, folder: Path, server: PostgreSQL, *, seed: int, hows: Sequence[str] = HOWS,
-        say: Callable[[str], None] = lambda _line: None,
+        self, folder: Path, server: PostgreSQL, *, seed: int, hows: Sequence[str] = HOWS, lease_s: float = LEASE_S,
+        frozen_leases: float = 1.4, say: Callable[[str], None] = lambda _line: None,
     ) -> None:  # fmt: skip
         super().__init__(folder, seed=seed, say=say)
+        self._lease_s, self._frozen_s = lease_s, frozen_leases * lease_s
         self._server = server
         self._url = server.create_queue(f"cluster{seed}")
         self._hows = hows
@@ -98,10 +98,11 @@ class ClusterTest(CrashTest):
             "web": {"listen": f"127.0.0.1:{self._web_port}"},
             "gateways": {"main": {"callback_path": CALLBACK_PATH}},
         }
-        own: list[Mapping[str, Any]] = [called, *[{}] * (nodes - 1)]
+        lease = {"queue": {"lease": f"{self._lease_s}s"}}
+        own: list[Mapping[str, Any]] = [merged(called, lease), *[lease] * (nodes - 1)]
         async with self.simulator, running_nodes(self.folder, self.simulator, self._url, *own) as bridges:
             # who has just come calls nobody dead for the time of a lease
-            await asyncio.sleep(LEASE_S)
+            await asyncio.sleep(self._lease_s)
             for number in range(cycles):
                 await self._blow(bridges)
                 self.say(f"cycle {number + 1}: {self._progress()}")
@@ -150,7 +151,7 @@ class ClusterTest(CrashTest):
         victim.process.send_signal(signal.SIGSTOP)
         self._ports.remove(port := victim.port)
         self._pause_s = LONG_PAUSE_S
-        await asyncio.sleep(FROZEN_S)
+        await asyncio.sleep(self._frozen_s)
         victim.process.send_signal(signal.SIGCONT)
         self._ports.append(port)
 

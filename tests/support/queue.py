@@ -73,9 +73,11 @@ def together(rows: Sequence[StoredMessage], next_id: Callable[[], int]) -> list[
     return [Assignment(gateway="main", gateway_id=str(next_id()), message_ids=tuple(row.id for row in rows))]
 
 
-async def claim(store: Store, now: datetime = NOW, *, limit: int = 100, plan: Any = alone) -> Sequence[Claimed]:
-    """Claim as node ``n1`` for ``main``."""
-    return await store.claim(now=now, limit=limit, node="n1", gateways=MAIN, plan=plan)
+async def claim(
+    store: Store, now: datetime = NOW, *, limit: int = 100, plan: Any = alone, node: str = "n1"
+) -> Sequence[Claimed]:
+    """Claim as *node* for ``main``."""
+    return await store.claim(now=now, limit=limit, node=node, gateways=MAIN, plan=plan)
 
 
 def change(id_: str, expect: State, to: State, **fields: Any) -> Change:

@@ -16,7 +16,8 @@ def upgrade() -> None:
         "nodes",
         sa.Column("name", sa.Text(), nullable=False),
         sa.Column("joined_at", sa.BigInteger(), nullable=False),
-        sa.Column("seen_at", sa.BigInteger(), nullable=False),
+        sa.Column("lease_until", sa.BigInteger(), nullable=False),
+        sa.Column("heard_by", sa.Text(), nullable=False),
         sa.PrimaryKeyConstraint("name"),
         sqlite_with_rowid=False,
     )
