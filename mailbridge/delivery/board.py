@@ -155,14 +155,15 @@ class Board:
     async def load(self) -> None:
         """Read the states that an earlier run left, and have the suspended ones asked at once.
 
-        Nobody is told: whoever was to know heard of it when it began.
+        Of several nodes the first alone does so: each probe of a wrong password is one more. Nobody is told: whoever
+        was to know heard of it when it began.
         """
         kept = await self._store.gateway_states()
         for name in self.carriers:
             state = kept.get(name, GatewayState(name=name))
             if state.suspended:
                 log.warning("gateway still suspended", gateway=name, code=state.code, reason=state.reason)
-                if not state.by_hand:
+                if not state.by_hand and not self.pulse.place:
                     state = replace(state, probe_at=self._clock.now())
                     # or the next look at what others did would bring the old time back
                     await self._save(state)
@@ -222,7 +223,12 @@ class Board:
             await self._set(breaker.after_success(state, ended_at=known_at, now=self._clock.now()))
 
     async def clock_set_back(self) -> None:
-        """Have suspended gateways asked now: the time of their next probe lies as far ahead as the clock was set."""
+        """Have suspended gateways asked now: the time of their next probe lies as far ahead as the clock was set.
+
+        Of several nodes the first alone: it is its clock that they wait for.
+        """
+        if self.pulse.place:
+            return
         now = self._clock.now()
         latest_end = now + timedelta(seconds=breaker.RESTLESS_S)
         for state in tuple(self._states.values()):

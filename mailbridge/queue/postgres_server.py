@@ -46,7 +46,8 @@ _MARK = text(
     "WHERE pg_current_xact_id_if_assigned() IS NOT NULL "
     "ON CONFLICT (name) DO UPDATE SET commits = excluded.commits, at = excluded.at"
 )
-#: waits for a transaction of the lost connection that may still be at it
+#: these wait for a transaction of the lost connection that may still be at it: its first mark, and any other
+_FIRST_MARK = text("INSERT INTO writers (name, commits, at) VALUES (:name, 0, :at) ON CONFLICT (name) DO NOTHING")
 _FIND_MARK = text("SELECT commits FROM writers WHERE name = :name FOR UPDATE")
 _FORGET_WRITERS = text("DELETE FROM writers WHERE at < :before")
 _KEEP_WRITERS_US = 7 * 86400 * 1_000_000
@@ -125,6 +126,7 @@ class Marks:
 
     def is_committed(self, conn: Connection, mark: str) -> bool | None:
         """Tell whether *mark* is there."""
+        conn.execute(_FIRST_MARK, {"name": self._name, "at": _now_us()})
         return conn.execute(_FIND_MARK, {"name": self._name}).scalar_one_or_none() == int(mark)
 
 

@@ -53,6 +53,8 @@ _STATES: dict[str, tuple[type[StoreError], str]] = {
     "3D": (StoreError, "there is no such database"),
     "42501": (StoreError, "the database does not allow us that"),
     "42": (StoreError, "the queue's tables are not as they should be"),
+    "XX001": (StoreDamaged, "the queue's tables are damaged"),
+    "XX002": (StoreDamaged, "the queue's tables are damaged"),
     "XX": (StoreError, "the database does not work"),
 }
 #: after these the connection is gone; after 25006 it leads to a server that is the first one no more

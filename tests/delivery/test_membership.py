@@ -1,6 +1,8 @@
 """A node among several: what it may still do when it was silent for too long."""
 
 import asyncio
+from dataclasses import replace
+from datetime import timedelta
 
 import pytest
 
@@ -12,6 +14,7 @@ from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
 from mailbridge.model.state import State
 from mailbridge.queue.cluster import Pulse
+from mailbridge.queue.contract import GatewayState
 from mailbridge.queue.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.post import Post
@@ -251,8 +254,6 @@ def test_a_gateway_that_complained_is_not_pushed_by_a_new_share():
 
 async def test_while_a_gateway_is_on_trial_one_node_tries():
     """Not each of them: one message in all may be spoilt."""
-    from mailbridge.queue.contract import GatewayState
-
     post = Post()
     await post.store.save_gateway_state(GatewayState(name="main", code="transport", probes=1))
     await post.board.follow()
@@ -261,6 +262,23 @@ async def test_while_a_gateway_is_on_trial_one_node_tries():
     assert post.board.room(carrier) == 1
     post.board.share(Pulse(nodes=2, place=1))
     assert post.board.room(carrier) == 0
+
+
+@pytest.mark.parametrize(("place", "is_asked"), [(0, True), (1, False)])
+async def test_a_node_that_starts_beside_others_has_no_gateway_probed_for_it(place, is_asked):
+    """Each probe of a wrong password is one more; so it is when a clock was set back."""
+    post = Post()
+    later = post.clock.now() + timedelta(seconds=500)
+    await post.store.save_gateway_state(
+        GatewayState(name="main", suspended=True, code="2", since=post.clock.now(), probe_at=later, probes=4)
+    )
+    post.board.share(Pulse(nodes=2, place=place))
+    await post.board.load()
+    assert (post.board.states["main"].probe_at == post.clock.now()) is is_asked
+    await post.store.save_gateway_state(replace(post.board.states["main"], probe_at=later))
+    await post.board.follow()
+    await post.board.clock_set_back()
+    assert (post.board.states["main"].probe_at == post.clock.now()) is is_asked
 
 
 async def test_one_of_all_nodes_does_what_one_is_to_do(node, clock):

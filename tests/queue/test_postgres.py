@@ -290,6 +290,16 @@ class TestTrouble:
             await store.put(new_mail("M2"))
             await store.close()
 
+    async def test_a_first_commit_that_is_still_at_it_is_waited_for(self, opened, url, person):
+        """A look for its mark must not find nothing because the server is not done yet."""
+        store = await opened(url)
+        marks = store._database.fate
+        async with person.transaction():
+            await person.execute("INSERT INTO writers VALUES (%s, 1, 0)", (marks._name,))
+            looking = asyncio.create_task(store._pulse.run(lambda conn: marks.is_committed(conn, "1")))
+            await waiting(url)
+        assert await looking is True
+
     async def test_a_claim_whose_answer_was_lost_is_known_all_the_same(self, opened, postgresql, url):
         """It is neither made a second time nor forgotten."""
         await (await opened(url)).put(new_mail("M1"))

@@ -118,6 +118,8 @@ class _Spoken(Exception):
         ("23503", StoreError, False, False, False, False),
         ("22021", StoreError, False, False, False, False),
         ("42P01", StoreError, False, False, False, False),
+        ("XX000", StoreError, True, False, False, True),
+        ("XX001", StoreDamaged, True, False, False, True),
         ("99999", StoreError, False, False, False, True),
     ],
 )
