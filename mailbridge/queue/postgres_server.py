@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.types.string import StrDumperUnknown
-from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert, text
+from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert, select, text
 
 from mailbridge.errors import StoreDamaged, StoreError
-from mailbridge.queue.tables import FIRST_ROWS, NUL_STAND_IN, SCHEMA_REVISION, metadata
+from mailbridge.queue.tables import FIRST_ROWS, NUL_STAND_IN, SCHEMA_REVISION, WORKS_WITH, meta, metadata
 from mailbridge.queue.trouble import FOREIGN, translate
 
 #: one word for all that our processes tell each other
@@ -39,6 +39,7 @@ _LOCK = 0x4D425271
 
 _TABLES_THERE = text("SELECT to_regclass('messages') IS NOT NULL, to_regclass('alembic_version') IS NOT NULL")
 _REVISION = text("SELECT version_num FROM alembic_version")
+_WORKS_WITH = select(meta.c.value).where(meta.c.name == WORKS_WITH)
 _SET_REVISION = text("INSERT INTO alembic_version VALUES (:revision)")
 _MAKE_REVISION = text("CREATE TABLE alembic_version (version_num VARCHAR(32) NOT NULL PRIMARY KEY)")
 _MARK = text(
@@ -206,9 +207,13 @@ def _fill_or_check(conn: Connection) -> None:
 
     if not is_filled or revision is None:
         raise StoreDamaged("the database holds tables of another program: give the queue a database of its own")
-    if not is_known(revision):
+    if is_known(revision):
+        upgrade(conn)
+        return
+    # nodes are brought up to date one after the other, and one of the older ones may have to start again meanwhile
+    oldest = conn.execute(_WORKS_WITH).scalar_one_or_none()
+    if oldest is None or oldest > SCHEMA_REVISION:
         raise StoreDamaged(f"the queue in the database was written by a newer mailbridge (revision {revision})")
-    upgrade(conn)
 
 
 def _fill(conn: Connection) -> None:

@@ -27,6 +27,9 @@ from sqlalchemy import (
 #: of the newest migration; a file without it is migrated, a file with one unknown to us is refused
 SCHEMA_REVISION = "0002"
 
+#: in ``meta``, the oldest revision whose nodes work on these tables; a migration that does more than add raises it
+WORKS_WITH = "works_with"
+
 metadata = MetaData()
 
 #: SQLite numbers rows by itself only where the type is its own INTEGER
@@ -277,4 +280,5 @@ writers = Table(
 FIRST_ROWS: tuple[tuple[Table, dict[str, object]], ...] = (
     (sequences, {"name": "gateway_id", "next": 1}),
     (meta, {"name": "ping", "value": "0"}),
+    (meta, {"name": WORKS_WITH, "value": "0001"}),
 )

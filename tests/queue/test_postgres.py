@@ -76,7 +76,10 @@ class TestOpening:
         store = await opened(url)
         await store.put(new_mail("M1"))
         await store.close()
-        await person.execute("DROP TABLE writers, nodes; UPDATE alembic_version SET version_num = '0001'")
+        await person.execute(
+            "DROP TABLE writers, nodes; DELETE FROM meta WHERE name = 'works_with';"
+            "UPDATE alembic_version SET version_num = '0001'"
+        )
         stores = await asyncio.gather(*(opened(url) for _ in range(3)))
         assert (await stores[2].count_states())[State.QUEUED] == 1
         assert await value(person, "SELECT version_num FROM alembic_version") != "0001"
@@ -142,9 +145,10 @@ class TestRefusing:
         assert "database of its own" in str(error)
 
     async def test_a_newer_version(self, opened, url, person):
-        """A node of an older version does not start beside it."""
+        """A node of a version that does not work with its tables does not start beside it."""
         await (await opened(url)).close()
         await person.execute("UPDATE alembic_version SET version_num = '9999'")
+        await person.execute("UPDATE meta SET value = '9999' WHERE name = 'works_with'")
         assert "newer mailbridge (revision 9999)" in str(await refused(url))
 
     async def test_a_server_that_is_not_there(self):

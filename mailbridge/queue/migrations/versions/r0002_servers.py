@@ -29,3 +29,4 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
         sqlite_with_rowid=False,
     )
+    op.execute("INSERT INTO meta (name, value) VALUES ('works_with', '0001')")
