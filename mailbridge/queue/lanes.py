@@ -79,10 +79,24 @@ class _InDoubtError(Exception):
 
 
 class Lane:
-    """One thread with one connection, opened when first needed and again after trouble with it."""
+    """One thread with one connection, opened when first needed and again after trouble with it.
 
-    def __init__(self, engine: Engine, name: str) -> None:
+    *hang_up* is asked about a connection on which nothing has come to an end for *patience_s*: whether to cut it.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        name: str,
+        *,
+        patience_s: float | None = None,
+        hang_up: Callable[[Connection], None] | None = None,
+    ) -> None:
         self._engine = engine
+        self.patience_s = patience_s
+        self._hang_up = hang_up
+        #: steps that came to an end so far
+        self._steps = 0
         self._conn: Connection | None = None
         self._closed = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"queue-{name}")
@@ -104,7 +118,16 @@ class Lane:
     async def _hop(self, step: Callable[[Callable[[Connection], T]], T], work: Callable[[Connection], T]) -> T:
         if self._closed:
             raise StoreError("the queue was closed")
-        return await asyncio.get_running_loop().run_in_executor(self._thread, step, work)
+        loop = asyncio.get_running_loop()
+        hop = loop.run_in_executor(self._thread, step, work)
+        if self._hang_up is None:
+            return await hop
+        steps = self._steps
+        while not (await asyncio.wait({hop}, timeout=self.patience_s))[0]:
+            if self._steps == steps and self._conn is not None:
+                await loop.run_in_executor(None, self._hang_up, self._conn)
+            steps = self._steps
+        return hop.result()
 
     # -- in the thread
     def _transact(self, work: Callable[[Connection], T]) -> T:
@@ -119,6 +142,8 @@ class Lane:
             return self._on_connection(work)
         except FOREIGN as exc:
             raise translate(exc) from exc
+        finally:
+            self._steps += 1
 
     def _on_connection(self, work: Callable[[Connection], T]) -> T:
         is_kept = self._conn is not None
@@ -154,13 +179,18 @@ class WriterLane(Lane):
     """The lane that writes; calls that wait at the same time share a commit. *room* is for a full disk."""
 
     def __init__(
-        self, engine: Engine, *, fate: Fate | None = None, room: Room | None = None, patience_s: float | None = None
+        self,
+        engine: Engine,
+        *,
+        fate: Fate | None = None,
+        room: Room | None = None,
+        patience_s: float | None = None,
+        hang_up: Callable[[Connection], None] | None = None,
     ) -> None:
-        super().__init__(engine, "writer")
+        # neither does a caller wait longer for a server that is silent
+        super().__init__(engine, "writer", patience_s=patience_s, hang_up=hang_up)
         self._fate = fate
         self._room = room
-        #: a caller waits no longer for a server that is silent
-        self.patience_s = patience_s
         self._waiting: list[_Job] = []
         self._pump: asyncio.Task[None] | None = None
         #: transactions committed so far

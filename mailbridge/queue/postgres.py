@@ -26,7 +26,7 @@ class PostgresStore(SqlStore):
         server = PostgresServer(url)
         super().__init__(server)
         #: signs of life wait for no mail
-        self._pulse = Lane(server.writing_engine(), "pulse")
+        self._pulse = Lane(server.writing_engine(), "pulse", patience_s=server.patience_s, hang_up=server.hang_up)
         self._listener = Listener(url, server.token)
         self._listens = listens
 

@@ -16,6 +16,9 @@ from psycopg import sql
 from mailbridge.queue.postgres_server import CHANNEL, CONNECTION
 
 _AGAIN_S = 1.0
+#: so often it is asked whether there still is a server, and so long it may take to answer
+_LOOK_S = 15.0
+_SILENT_S = 10.0
 
 
 class Listener:
@@ -56,7 +59,7 @@ class Listener:
         while True:
             try:
                 await self._listen(tried)
-            except (psycopg.Error, OSError):
+            except (psycopg.Error, OSError):  # a time-out is an OSError
                 tried.set()
             finally:
                 self._is_hearing = False
@@ -69,9 +72,13 @@ class Listener:
             if tried.is_set():
                 self._note()  # what was said meanwhile was missed
             tried.set()
-            async for said in conn.notifies():
-                if said.payload != self._token:
-                    self._note()
+            while True:
+                async for said in conn.notifies(timeout=_LOOK_S):
+                    if said.payload != self._token:
+                        self._note()
+                # a server that stands still, or whose place another one took, would never be missed
+                async with asyncio.timeout(_SILENT_S):
+                    await conn.execute("SELECT 1")
 
     def _note(self) -> None:
         self._heard = True

@@ -5,7 +5,9 @@ libpq reads the URL, so all it understands works: several hosts, ``sslmode``, ``
 
 from __future__ import annotations
 
+import os
 import secrets
+import socket
 import time
 from typing import Any
 
@@ -107,6 +109,20 @@ class PostgresServer:
     def release(self) -> None:
         """There is nothing to give up: nodes do not exclude each other."""
 
+    def hang_up(self, conn: Connection) -> None:
+        """Cut *conn*, which says nothing, where another server has taken the place of its own.
+
+        One that is busy comes to an end by itself, and to hang up would be for nothing where no server answers.
+        """
+        line = conn.connection.driver_connection
+        try:
+            with connect(self._url) as other:
+                if isinstance(line, _Line) and line.server != other.server:
+                    with socket.socket(fileno=os.dup(line.fileno())) as end:
+                        end.shutdown(socket.SHUT_RDWR)
+        except (psycopg.Error, OSError):
+            return
+
     def announce(self, conn: Connection) -> None:
         """With the commit, tell all others that something is due."""
         conn.execute(_ANNOUNCE, {"channel": CHANNEL, "who": self.token})
@@ -138,9 +154,16 @@ class _Text(StrDumperUnknown):
         return super().dump(obj.replace("\0", NUL_STAND_IN) if "\0" in obj else obj)
 
 
-def connect(url: str, **settings: str) -> psycopg.Connection[Any]:
+class _Line(psycopg.Connection[Any]):
+    """A connection that knows its server."""
+
+    #: when it began: no two of those that could take each other's place have that in common
+    server = ""
+
+
+def connect(url: str, **settings: str) -> _Line:
     """Connect to the first server of *url* that takes writes."""
-    conn = psycopg.connect(url, autocommit=True, **CONNECTION)
+    conn = _Line.connect(url, autocommit=True, **CONNECTION)
     try:
         wanted = _SETTINGS | settings
         conn.execute(b";".join(_set(name, value).as_bytes(conn) for name, value in wanted.items()))
@@ -148,6 +171,7 @@ def connect(url: str, **settings: str) -> psycopg.Connection[Any]:
         conn.execute(
             "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
         )
+        conn.server = str((conn.execute("SELECT pg_postmaster_start_time()").fetchone() or ("",))[0])
         conn.adapters.register_dumper(str, _Text)
         conn.autocommit = False
     except BaseException:

@@ -55,6 +55,11 @@ class Database(Protocol):
         ...
 
     @property
+    def hang_up(self) -> Callable[[Connection], None] | None:
+        """What is asked, from another thread, about a connection on which nothing ends, and may cut it; None: never."""
+        ...
+
+    @property
     def room(self) -> Room | None:
         """How to go on with what was promised when the disk is full; None where the engine has no means."""
         ...
@@ -93,13 +98,12 @@ class SqlStore:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._writer = WriterLane(
-            database.writing_engine(), fate=database.fate, room=database.room, patience_s=database.patience_s
-        )
+        silent: dict[str, Any] = {"patience_s": database.patience_s, "hang_up": database.hang_up}
+        self._writer = WriterLane(database.writing_engine(), fate=database.fate, room=database.room, **silent)
         #: what delivery asks
-        self._reader = Lane(database.reading_engine(), "reader")
+        self._reader = Lane(database.reading_engine(), "reader", **silent)
         #: what people ask: a long search holds up nobody but the next one
-        self._browser = Lane(database.reading_engine(), "browser")
+        self._browser = Lane(database.reading_engine(), "browser", **silent)
         self._closed = False
 
     @property

@@ -54,6 +54,7 @@ class SqliteFile:
 
     #: a file answers each commit, or the process is gone
     fate = None
+    hang_up = None
     patience_s = None
 
     def __init__(self, path: Path, *, exclusive: bool) -> None:

@@ -12,7 +12,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -74,6 +74,7 @@ class PostgreSQL:
         )
         self._process: subprocess.Popen[bytes] | None = None
         self._has_queues = False
+        self._frozen: list[int] = []
 
     def start(self) -> None:
         """Make its data folder where there is none, start it and wait until it answers."""
@@ -96,11 +97,34 @@ class PostgreSQL:
             time.sleep(0.05)
         raise AssertionError(f"PostgreSQL did not start\n{self.what_it_said()}")
 
+    def follow(self, first: PostgreSQL) -> None:
+        """Become the standby of *first*: a copy of its data that goes on copying. ``start`` comes after it."""
+        if self._as_user:
+            shutil.chown(self.folder, "postgres", "postgres")
+        copy = ["pg_basebackup", "-h", first.folder, "-U", OWNER, "-D", self.folder / "data", "-R", "-c", "fast"]
+        self._run(*self._as_user, self._programs / "pg_basebackup", *copy[1:])
+        self._has_queues = True
+
+    def promote(self) -> None:
+        """End following: from now on it takes writes."""
+        self.sql("postgres", "SELECT pg_promote()")
+
+    def freeze(self) -> None:
+        """Have all its processes stand still, as on a machine that hangs: it accepts connections and says nothing."""
+        assert self._process is not None
+        children = Path(f"/proc/{self._process.pid}/task/{self._process.pid}/children").read_text().split()
+        for pid in (self._process.pid, *map(int, children)):
+            os.kill(pid, signal.SIGSTOP)
+            self._frozen.append(pid)
+
     def stop(self) -> None:
         """Stop it at once: nothing of it is needed any more."""
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGQUIT)
+        while self._frozen:
+            with suppress(ProcessLookupError):
+                os.kill(self._frozen.pop(), signal.SIGCONT)
         try:
             self._process.wait(15)
         except subprocess.TimeoutExpired:
@@ -141,16 +165,41 @@ class PostgreSQL:
         return ended.stdout.decode()
 
 
+#: servers of which one follows another; what is committed is on both
+REPLICATED = {
+    **SAFE, "wal_level": "replica", "max_wal_senders": "4", "hot_standby": "on", "synchronous_standby_names": "*",
+}  # fmt: skip
+
+
+@contextmanager
+def running_pair() -> Iterator[tuple[PostgreSQL, PostgreSQL]]:
+    """Run a server with an empty queue ``pair`` in it and its standby until the block ends."""
+    alone = {"synchronous_standby_names": ""}
+    with running_postgresql(REPLICATED | alone) as first, _server(REPLICATED | alone) as second:
+        first.create_queue("pair")
+        second.follow(first)
+        second.start()
+        first.sql("postgres", "ALTER SYSTEM SET synchronous_standby_names = '*'; SELECT pg_reload_conf()")
+        yield first, second
+
+
 @contextmanager
 def running_postgresql(settings: Mapping[str, str] | None = None) -> Iterator[PostgreSQL]:
     """Run a PostgreSQL until the block ends, *settings* laid over the tests' own, and remove all its files."""
+    with _server(settings or {}) as server:
+        server.start()
+        yield server
+
+
+@contextmanager
+def _server(settings: Mapping[str, str]) -> Iterator[PostgreSQL]:
+    """Have a server that is not started yet; stop it and remove all its files at the end."""
     need_postgresql()
     # not pytest's own folder: another user must be able to enter it, and a socket's path is at most 107 bytes long
     folder = Path(tempfile.mkdtemp(prefix="mailbridge-pg-", dir=tempfile.gettempdir()))
     folder.chmod(0o755)
-    server = PostgreSQL(folder, settings or {})
+    server = PostgreSQL(folder, settings)
     try:
-        server.start()
         yield server
     finally:
         server.stop()
