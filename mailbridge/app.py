@@ -257,7 +257,7 @@ class Bridge:
             "prober": ForTheFirst(Prober(board=self.board, clock=clock, wake=wake), self._is_first),
             "keeper": Keeper(
                 store=store, board=self.board, clock=clock, settings=config.queue, wake=self._wake_all,
-                alarm=self._notices.message_held, is_first=self._is_first,
+                alarm=self._notices.message_held, is_first=self._is_first, is_in_time=lambda: self._lease.is_in_time,
             ),
             "memory": lean.GiveBack(lambda: self._rush.total),
             "reporter": ForTheFirst(reporter, self._is_first),
@@ -362,7 +362,8 @@ class Bridge:
         self._failpoint("after recovery")
         if recovered:
             log.warning("recovered", messages=recovered, now="unknown: their gateway is asked what became of them")
-        await self._store.clock_set_back(now=self._clock.now())
+        if self._lease.is_in_time:
+            await self._store.clock_set_back(now=self._clock.now())
         await self.board.load()
         if self.web is not None:
             await self.web.start()

@@ -38,6 +38,7 @@ class Keeper:
         wake: Callable[[], None],
         alarm: Callable[[StoredMessage], None],
         is_first: Callable[[], bool] = lambda: True,
+        is_in_time: Callable[[], bool] = lambda: True,
     ) -> None:
         self._store = store
         self._board = board
@@ -46,6 +47,8 @@ class Keeper:
         self._wake = wake
         self._alarm = alarm
         self._is_first = is_first
+        #: the clock may be gone by: among several nodes it may be this one's that is wrong
+        self._is_in_time = is_in_time
         self._pruned_at = clock.monotonic()
         self._jumps = JumpWatch(clock)
         #: the clock was set back, or another process wrote, and what follows from it is not done yet
@@ -62,7 +65,7 @@ class Keeper:
     async def _follow(self) -> None:
         """Take over what others did to the clock and the queue; what the store refuses now is done in a later turn."""
         self._is_set_back = self._jumps.look() < 0 or self._is_set_back
-        if self._is_set_back:
+        if self._is_set_back and self._is_in_time():
             await self._store.clock_set_back(now=self._clock.now())
             await self._board.clock_set_back()
             self._is_set_back = False

@@ -25,6 +25,9 @@ log = structlog.get_logger()
 BEATS = 5
 #: the part of a lease by which it ends earlier for the node itself: a request of the last moment has left by then
 MARGIN = 0.25
+#: a node whose clock differs more from that of the first sends nothing: how long ago an outcome became unknown is told
+#: by the clock of the node that wrote it, and the first believes in the end of its quarantine
+CLOCKS_DIFFER_S = 30.0
 
 
 class Alone:
@@ -32,6 +35,7 @@ class Alone:
 
     term = 0
     is_first = True
+    is_in_time = True
 
     def permits(self, _term: int) -> bool:
         """Say yes."""
@@ -61,6 +65,7 @@ class Membership:
         self._seen: tuple[float, datetime] | None = None
         #: since when none came late, in monotonic seconds
         self._steady_since_s = clock.monotonic()
+        self._was_in_time = True
         #: grows each time the lease was lost: what was claimed before that is no longer ours to send
         self.term = 0
 
@@ -72,7 +77,19 @@ class Membership:
         seen_s, seen_at = self._seen
         # the monotonic clock stands still while a machine sleeps, the wall clock is set
         silent_s = max(self._clock.monotonic() - seen_s, (self._clock.now() - seen_at).total_seconds())
-        return silent_s < self._lease_s * (1 - MARGIN)
+        return silent_s < self._lease_s * (1 - MARGIN) and self.is_in_time
+
+    @property
+    def is_in_time(self) -> bool:
+        """Tell whether this node's clock, set or not since the last sign of life, is about that of the first."""
+        return abs(self._ahead_s()) <= CLOCKS_DIFFER_S
+
+    def _ahead_s(self) -> float:
+        if self._pulse is None or self._seen is None:
+            return 0.0
+        seen_s, seen_at = self._seen
+        set_s = (self._clock.now() - seen_at).total_seconds() - (self._clock.monotonic() - seen_s)
+        return self._pulse.ahead_s + set_s
 
     @property
     def is_first(self) -> bool:
@@ -97,6 +114,7 @@ class Membership:
             self.term += 1
         self._note(pulse, held=held)
         self._seen = (began_s, began_at)
+        self._note_time()
         return 0
 
     async def leave(self) -> None:
@@ -115,6 +133,14 @@ class Membership:
             self._share(pulse)
         if pulse.taken_over:
             log.warning("taken over", messages=pulse.taken_over, now="unknown: their node is gone")
+
+    def _note_time(self) -> None:
+        was, self._was_in_time = self._was_in_time, self.is_in_time
+        if was and not self.is_in_time:
+            log.error(
+                "clock differs", node=self._node, ahead_s=round(self._ahead_s(), 1),
+                because="this node sends nothing until its clock is about that of the first node",
+            )  # fmt: skip
 
 
 class ForTheFirst:

@@ -21,6 +21,8 @@ class Pulse:
     place: int = 0
     #: it was not among them before, or was silent for so long that it lost its place
     is_new: bool = False
+    #: how far the clock of this node is ahead of that of the first
+    ahead_s: float = 0.0
     #: messages of dead nodes that became ``unknown`` with this
     taken_over: int = 0
 

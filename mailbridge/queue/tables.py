@@ -260,6 +260,8 @@ nodes = Table(
     Column("name", Text, primary_key=True),
     Column("joined_at", BigInteger, nullable=False),
     Column("lease_until", BigInteger, nullable=False),
+    # how far its clock is ahead of the database's
+    Column("ahead_us", BigInteger, nullable=False),
     # pid and start of the server's process that hears its signs of life: it ends with the node's own
     Column("heard_by", Text, nullable=False),
     sqlite_with_rowid=False,

@@ -6,7 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from mailbridge.config.model import Queue
 from mailbridge.delivery.dispatcher import Dispatcher
+from mailbridge.delivery.keeper import Keeper
 from mailbridge.delivery.membership import BEATS, MARGIN, ForTheFirst, Membership
 from mailbridge.delivery.pace import Pace
 from mailbridge.delivery.rush import Rush
@@ -262,6 +264,46 @@ async def test_while_a_gateway_is_on_trial_one_node_tries():
     assert post.board.room(carrier) == 1
     post.board.share(Pulse(nodes=2, place=1))
     assert post.board.room(carrier) == 0
+
+
+async def test_a_node_whose_clock_is_not_that_of_the_first_sends_nothing(node, others):
+    """How long an outcome was unknown would be told in two times."""
+    others.pulse = Pulse(nodes=2, place=1, ahead_s=-31.0)
+    await node.step()
+    assert not node.holds
+    assert not node.is_in_time
+    others.pulse = Pulse(nodes=2, place=1, ahead_s=-29.0)
+    await node.step()
+    assert node.holds
+
+
+async def test_a_clock_that_is_set_is_wrong_at_once_and_the_firsts_is_right_with_its_next_sign_of_life(node, clock):
+    """Nothing is written by it before, and the first one's is the time of all."""
+    await node.step()
+    clock.jump_wall(-3600)
+    assert not node.is_in_time
+    assert not node.holds
+    await node.step()
+    assert node.is_in_time
+    assert node.holds
+
+
+async def test_a_clock_set_back_is_gone_by_once_it_is_known_to_be_right():
+    """What the others wrote must not be moved into a wrong time; it is not forgotten either."""
+    post = Post()
+    is_right = False
+    keeper = Keeper(
+        store=post.store, board=post.board, clock=post.clock, settings=Queue(), wake=lambda: None,
+        alarm=lambda _row: None, is_in_time=lambda: is_right,
+    )  # fmt: skip
+    later = post.clock.now() + timedelta(seconds=3000)
+    id_ = await post.put(next_attempt_at=later)
+    post.clock.jump_wall(-3600)
+    await keeper.step()
+    assert (await post.row(id_)).next_attempt_at == later
+    is_right = True
+    await keeper.step()
+    assert (await post.row(id_)).next_attempt_at == post.clock.now()
 
 
 @pytest.mark.parametrize(("place", "is_asked"), [(0, True), (1, False)])

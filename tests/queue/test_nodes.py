@@ -34,9 +34,9 @@ def silence(queue_url):
     return silent
 
 
-async def beat(store, node, *, take_over=True):
+async def beat(store, node, *, take_over=True, now=NOW):
     """Give a sign of life and return (place, number of nodes, new, taken over)."""
-    pulse = await store.cluster.beat(node=node, now=NOW, lease_s=LEASE_S, take_over=take_over)
+    pulse = await store.cluster.beat(node=node, now=now, lease_s=LEASE_S, take_over=take_over)
     return pulse.place, pulse.nodes, pulse.is_new, pulse.taken_over
 
 
@@ -103,6 +103,15 @@ async def test_who_starts_beside_a_living_node_on_its_machine_takes_nothing_from
     assert await beat(shared, "here:2:b") == (1, 2, True, 0)
     assert (await one(shared, "M1.1")).state is State.SENDING
     await living.close()
+
+
+async def test_clocks_are_held_against_that_of_the_first(shared):
+    """The database's own may be any."""
+    for node, ahead_s in (("n1", 0), ("n2", 100), ("n3", -3600)):
+        now = NOW + timedelta(seconds=ahead_s)
+        for _ in range(2):
+            pulse = await shared.cluster.beat(node=node, now=now, lease_s=LEASE_S, take_over=False)
+            assert abs(pulse.ahead_s - ahead_s) < 5
 
 
 async def test_a_jump_of_the_databases_clock_kills_nobody(shared, silence):

@@ -9,6 +9,7 @@ import pytest
 
 from mailbridge.errors import StoreDamaged, StoreError
 from mailbridge.model.state import State
+from mailbridge.queue import postgres_listener
 from mailbridge.queue.connect import open_store
 from mailbridge.queue.contract import Filter
 from tests.support.postgresql import OWNER, QUEUES, SAFE, queue_url, running_postgresql
@@ -333,6 +334,28 @@ class TestTrouble:
         store._writer.patience_s = 15
         await store.put(new_mail("M3"))
         assert [len(await store.get_messages(f"M{n}")) for n in (1, 2, 3)] == [1, 0, 1]
+
+    async def test_a_listener_whose_server_stands_still_does_not_stay_deaf(self, opened, url, person, monkeypatch):
+        """It asks now and then whether anybody is there, and goes elsewhere; meanwhile anything may have happened."""
+        monkeypatch.setattr(postgres_listener, "_LOOK_S", 0.1)
+        monkeypatch.setattr(postgres_listener, "_SILENT_S", 0.5)
+        first, second = await opened(url), await opened(url, exclusive=False)
+        assert await first.changed_outside() is False
+        asked = "SELECT pid FROM pg_stat_activity WHERE backend_type = 'client backend' AND query IN ('SELECT 1', %s)"
+        listening = 'LISTEN "mailbridge"'
+        (pid,) = await (await person.execute(asked, (listening,))).fetchone()
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            while not await first.changed_outside():
+                await asyncio.sleep(0.05)
+            while await first.changed_outside():
+                await asyncio.sleep(0.05)
+            woken = asyncio.Event()
+            first.on_news(woken.set)
+            await second.put(new_mail("M1"))
+            await asyncio.wait_for(woken.wait(), 10)
+        finally:
+            os.kill(pid, signal.SIGCONT)
 
     @pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout", "idle_in_transaction_session_timeout"])
     async def test_nothing_of_ours_waits_without_end(self, opened, url, setting):

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, se
 
 from mailbridge.model.state import State
 from mailbridge.queue.cluster import Pulse
+from mailbridge.queue.rows import to_us
 from mailbridge.queue.statements.claims import give_up, recover
 from mailbridge.queue.tables import messages, nodes
 
@@ -57,7 +58,8 @@ def beat(conn: Connection, *, node: str, now: datetime, lease_us: int, take_over
     is_new = own is None or own.lease_until < now_us
     # behind all that came before, also where the database's clock was set back since
     last_us = max([now_us, *(row.joined_at + 1 for row in known.values())])
-    seen = {"lease_until": now_us + lease_us, "heard_by": heard_by}
+    ahead_us = to_us(now) - now_us
+    seen = {"lease_until": now_us + lease_us, "heard_by": heard_by, "ahead_us": ahead_us}
     if own is None:
         conn.execute(insert(nodes), {"name": node, "joined_at": last_us, **seen})
     else:
@@ -71,7 +73,11 @@ def beat(conn: Connection, *, node: str, now: datetime, lease_us: int, take_over
         taken_over += give_up(conn, orphans, now=now, reason="its node is gone")
         if dead := [row.name for row in others if row not in alive]:
             conn.execute(_forget, {"names": dead})
-    return Pulse(nodes=len(alive) + 1, place=place, is_new=is_new, taken_over=taken_over)
+    first_us = min(alive, key=_rank).ahead_us if place else ahead_us
+    return Pulse(
+        nodes=len(alive) + 1, place=place, is_new=is_new, taken_over=taken_over,
+        ahead_s=(ahead_us - first_us) / 1_000_000,
+    )  # fmt: skip
 
 
 def _ended_here(conn: Connection, node: str, known: Sequence[Row[Any]]) -> list[str]:
