@@ -224,7 +224,12 @@ class Bridge:
         )
         self._membership = (
             Membership(
-                store=store.cluster, clock=clock, node=self._node, lease_s=config.queue.lease, share=self.board.share
+                store=store.cluster,
+                clock=clock,
+                node=self._node,
+                lease_s=config.queue.lease,
+                share=self.board.share,
+                heed=self.board.heed,
             )
             if store.cluster is not None
             else None

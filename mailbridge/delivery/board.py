@@ -112,10 +112,22 @@ class Board:
         """Return how much longer *carrier* wants to hear nothing."""
         return max(0.0, carrier.silent_until_s - self._clock.monotonic())
 
-    def silence(self, carrier: Carrier, seconds: float) -> None:
+    async def silence(self, carrier: Carrier, seconds: float) -> None:
         """Leave *carrier* alone for so long, as it asked (HTTP 429 with Retry-After); nothing is wrong with it."""
         log.warning("gateway silent", gateway=carrier.name, for_s=round(seconds, 1))
-        carrier.silent_until_s = max(carrier.silent_until_s, self._clock.monotonic() + seconds)
+        self.heed({carrier.name: seconds})
+        if self._store.cluster is not None:
+            try:
+                await self._store.cluster.silence(gateway=carrier.name, seconds=seconds)
+            except StoreError as error:
+                # the others hear it from the gateway
+                log.warning("store trouble", doing="silence", because=str(error))
+
+    def heed(self, silences: Mapping[str, float]) -> None:
+        """Leave gateways alone for so many seconds, whichever node they told."""
+        for name, seconds in silences.items():
+            if (carrier := self.carriers.get(name)) is not None:
+                carrier.silent_until_s = max(carrier.silent_until_s, self._clock.monotonic() + seconds)
 
     def room(self, carrier: Carrier) -> int:
         """Return how many more requests may start at *carrier* now: one in all nodes while it is on trial."""

@@ -301,7 +301,7 @@ class Dispatcher:
         await self._board.transport(carrier.name, error)
         first = outcomes[0]
         if isinstance(first, Unknown) and first.retry_after_s:
-            self._board.silence(carrier, first.retry_after_s)
+            await self._board.silence(carrier, first.retry_after_s)
         for outcome in outcomes:
             if isinstance(outcome, Suspended):
                 await self._board.suspend(carrier.name, breaker.trouble_of(outcome))

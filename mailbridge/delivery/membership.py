@@ -9,7 +9,7 @@ It must not decide what becomes of messages.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 
 import structlog
@@ -53,6 +53,7 @@ class Membership:
         node: str,
         lease_s: float,
         share: Callable[[Pulse], None] = lambda _pulse: None,
+        heed: Callable[[Mapping[str, float]], None] = lambda _silences: None,
     ) -> None:
         self.idle_s = lease_s / BEATS
         self._lease_s = lease_s
@@ -60,6 +61,7 @@ class Membership:
         self._clock = clock
         self._node = node
         self._share = share
+        self._heed = heed
         self._pulse: Pulse | None = None
         #: when the newest sign of life that was heard began, in monotonic and in wall time
         self._seen: tuple[float, datetime] | None = None
@@ -115,6 +117,7 @@ class Membership:
         self._note(pulse, held=held)
         self._seen = (began_s, began_at)
         self._note_time()
+        self._heed(pulse.silences)
         return 0
 
     async def leave(self) -> None:

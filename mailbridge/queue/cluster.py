@@ -5,8 +5,8 @@ As in ``contract.py`` each call is one transaction, and nothing but ``StoreError
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -23,6 +23,8 @@ class Pulse:
     is_new: bool = False
     #: how far the clock of this node is ahead of that of the first
     ahead_s: float = 0.0
+    #: gateway -> seconds for which it wants to hear nothing, whichever node it told
+    silences: Mapping[str, float] = field(default_factory=dict)
     #: messages of dead nodes that became ``unknown`` with this
     taken_over: int = 0
 
@@ -43,6 +45,10 @@ class Cluster(Protocol):
         Who gave none for *lease_s* is dead. With *take_over* the first of the living turns what the dead had in
         ``sending`` into ``unknown``, never ``queued``.
         """
+        ...
+
+    async def silence(self, *, gateway: str, seconds: float) -> None:
+        """Have all nodes leave *gateway* alone for so long."""
         ...
 
     async def leave(self, *, node: str, now: datetime) -> None:

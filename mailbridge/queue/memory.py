@@ -16,6 +16,7 @@ from mailbridge.errors import StoreError
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import FINAL, UNSUCCESSFUL, State
 from mailbridge.queue import rules
+from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.contract import (
     Attempt,
     Change,
@@ -91,7 +92,7 @@ class _Tables:
 class MemoryStore:
     """A ``Store`` that lives in dictionaries."""
 
-    cluster = None
+    cluster: Cluster | None = None
 
     def __init__(self) -> None:
         self._t = _Tables()

@@ -51,6 +51,10 @@ class PostgresStore(SqlStore):
         lease_us = round(lease_s * 1_000_000)
         return await self._pulse.run(partial(nodes.beat, node=node, now=now, lease_us=lease_us, take_over=take_over))
 
+    async def silence(self, *, gateway: str, seconds: float) -> None:
+        """Have all nodes leave *gateway* alone for so long."""
+        await self._pulse.run(partial(nodes.silence, gateway=gateway, for_us=round(seconds * 1_000_000)))
+
     async def leave(self, *, node: str, now: datetime) -> None:
         """Forget *node*: it has ended. What it still had in ``sending`` becomes ``unknown``."""
         await self._write(partial(nodes.leave, node=node, now=now))

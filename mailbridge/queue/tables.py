@@ -278,6 +278,15 @@ writers = Table(
     sqlite_with_rowid=False,
 )
 
+#: several nodes: until when a gateway wants to hear nothing, by the database's clock
+silences = Table(
+    "silences",
+    metadata,
+    Column("gateway", Text, primary_key=True),
+    Column("until_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 #: what a new queue begins with
 FIRST_ROWS: tuple[tuple[Table, dict[str, object]], ...] = (
     (sequences, {"name": "gateway_id", "next": 1}),

@@ -14,6 +14,7 @@ from mailbridge.delivery.pace import Pace
 from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
+from mailbridge.model.outcome import Unknown
 from mailbridge.model.state import State
 from mailbridge.queue.cluster import Pulse
 from mailbridge.queue.contract import GatewayState
@@ -21,6 +22,7 @@ from mailbridge.queue.memory import MemoryStore
 from tests.support.clock import FakeClock
 from tests.support.post import Post
 from tests.support.programs import until
+from tests.support.queue import ERROR
 
 LEASE_S = 20.0
 BEAT_S = LEASE_S / BEATS
@@ -41,6 +43,12 @@ class Others:
             raise StoreError
         self.asked_to_take_over.append(take_over)
         return self.pulse
+
+    async def silence(self, *, gateway, seconds):
+        """Have it told to whoever gives a sign of life."""
+        if self.is_down:
+            raise StoreError
+        self.pulse = Pulse(nodes=2, place=1, silences={gateway: seconds})
 
     async def leave(self, *, node, now):
         """Go."""
@@ -304,6 +312,23 @@ async def test_a_clock_set_back_is_gone_by_once_it_is_known_to_be_right():
     is_right = True
     await keeper.step()
     assert (await post.row(id_)).next_attempt_at == post.clock.now()
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+async def test_a_gateway_that_asked_one_node_for_silence_is_left_alone_by_all(others, clock, is_down):
+    """A database that is away then costs nothing but the others' own asking."""
+    first, second = Post(store=MemoryStore()), Post()
+    first.store.cluster = others
+    others.is_down = is_down
+    first.gateway.answer = lambda batch: [Unknown(error=ERROR, retry_after_s=40)] * len(batch.messages)
+    await first.put()
+    await first.send_all()
+    assert first.board.open_carriers() == []
+    others.is_down = False
+    await Membership(store=others, clock=clock, node="n2", lease_s=LEASE_S, heed=second.board.heed).step()
+    assert (second.board.open_carriers() == []) is not is_down
+    second.clock.advance(41)
+    assert len(second.board.open_carriers()) == 1
 
 
 @pytest.mark.parametrize(("place", "is_asked"), [(0, True), (1, False)])

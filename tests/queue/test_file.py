@@ -325,7 +325,7 @@ async def test_a_queue_of_the_first_version_is_brought_up_to_date(path):
     """What it holds is there afterwards."""
     await make(path, new_mail("M1"))
     with sqlite3.connect(path) as conn:
-        conn.executescript("DROP TABLE writers; DROP TABLE nodes")
+        conn.executescript("DROP TABLE writers; DROP TABLE nodes; DROP TABLE silences")
         conn.execute("DELETE FROM meta WHERE name = 'works_with'")
         conn.execute("UPDATE alembic_version SET version_num = '0001'")
     conn.close()

@@ -1,5 +1,6 @@
 """Several nodes on one PostgreSQL: who lives, who is first, and what becomes of what the dead had in flight."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (pip i
 pytestmark = pytest.mark.slow
 
 LEASE_S = 20.0
+_HEARD = "SELECT 1 FROM nodes JOIN pg_stat_activity ON pid::text = split_part(heard_by, ' ', 1) WHERE nodes.name = %s"
 
 
 @pytest.fixture
@@ -87,6 +89,10 @@ async def test_a_node_that_ended_without_a_word_is_not_waited_for_on_its_own_mac
     await beat(shared, "elsewhere:1:a")
     await claim(shared, node="here:1:a")
     await killed.close()
+    with psycopg.connect(queue_url, autocommit=True) as conn:
+        # the server notices a moment later
+        while conn.execute(_HEARD, ("here:1:a",)).fetchone() is not None:
+            await asyncio.sleep(0.01)
     assert await beat(shared, "there:2:b") == (2, 3, True, 0)
     assert (await one(shared, "M1.1")).state is State.SENDING
     assert await beat(shared, "here:2:b", take_over=False) == (2, 3, True, 1)
@@ -103,6 +109,21 @@ async def test_who_starts_beside_a_living_node_on_its_machine_takes_nothing_from
     assert await beat(shared, "here:2:b") == (1, 2, True, 0)
     assert (await one(shared, "M1.1")).state is State.SENDING
     await living.close()
+
+
+async def test_what_a_gateway_told_one_node_all_hear(shared):
+    """With their next sign of life, until it is over; a shorter silence ends no longer one."""
+
+    async def heard():
+        return (await shared.cluster.beat(node="n2", now=NOW, lease_s=LEASE_S, take_over=False)).silences
+
+    assert await heard() == {}
+    await shared.cluster.silence(gateway="main", seconds=100)
+    await shared.cluster.silence(gateway="main", seconds=5)
+    await shared.cluster.silence(gateway="second", seconds=0)
+    silences = await heard()
+    assert list(silences) == ["main"]
+    assert 90 < silences["main"] <= 100
 
 
 async def test_clocks_are_held_against_that_of_the_first(shared):

@@ -78,7 +78,7 @@ class TestOpening:
         await store.put(new_mail("M1"))
         await store.close()
         await person.execute(
-            "DROP TABLE writers, nodes; DELETE FROM meta WHERE name = 'works_with';"
+            "DROP TABLE writers, nodes, silences; DELETE FROM meta WHERE name = 'works_with';"
             "UPDATE alembic_version SET version_num = '0001'"
         )
         stores = await asyncio.gather(*(opened(url) for _ in range(3)))

@@ -16,7 +16,7 @@ from mailbridge.model.state import State
 from mailbridge.queue.cluster import Pulse
 from mailbridge.queue.rows import to_us
 from mailbridge.queue.statements.claims import give_up, recover
-from mailbridge.queue.tables import messages, nodes
+from mailbridge.queue.tables import messages, nodes, silences
 
 #: "MBRn"
 _LOCK = 0x4D42526E
@@ -28,6 +28,10 @@ _here = text(
 )
 #: of another account's process only the number is told
 _hearing = text("SELECT pid, pid || ' ' || extract(epoch FROM backend_start) FROM pg_stat_activity")
+_silence = text(
+    "INSERT INTO silences (gateway, until_at) VALUES (:gateway, :until_at) "
+    "ON CONFLICT (gateway) DO UPDATE SET until_at = greatest(silences.until_at, excluded.until_at)"
+)
 _known = select(nodes).order_by(nodes.c.joined_at, nodes.c.name)
 _forget = delete(nodes).where(nodes.c.name.in_(bindparam("names", expanding=True)))
 #: what somebody settles at this moment is left to him
@@ -77,6 +81,10 @@ def beat(conn: Connection, *, node: str, now: datetime, lease_us: int, take_over
     return Pulse(
         nodes=len(alive) + 1, place=place, is_new=is_new, taken_over=taken_over,
         ahead_s=(ahead_us - first_us) / 1_000_000,
+        silences={
+            row.gateway: (row.until_at - now_us) / 1_000_000
+            for row in conn.execute(select(silences).where(silences.c.until_at > now_us))
+        },
     )  # fmt: skip
 
 
@@ -101,6 +109,12 @@ def _is_heard(heard_by: str, hearing: Mapping[str, str | None]) -> bool:
 
 def _machine_of(node: str) -> str:
     return node.partition(":")[0]
+
+
+def silence(conn: Connection, *, gateway: str, for_us: int) -> None:
+    """Have all nodes leave *gateway* alone for so long."""
+    now_us, _ = conn.execute(_here).one()
+    conn.execute(_silence, {"gateway": gateway, "until_at": now_us + for_us})
 
 
 def leave(conn: Connection, *, node: str, now: datetime) -> int:

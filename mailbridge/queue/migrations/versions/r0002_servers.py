@@ -30,4 +30,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name"),
         sqlite_with_rowid=False,
     )
+    op.create_table(
+        "silences",
+        sa.Column("gateway", sa.Text(), nullable=False),
+        sa.Column("until_at", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("gateway"),
+        sqlite_with_rowid=False,
+    )
     op.execute("INSERT INTO meta (name, value) VALUES ('works_with', '0001')")
