@@ -57,7 +57,7 @@ _INDEX = st.sampled_from([0, 0, 0, 0, 1, 1, 2, 3, 5, 7])
 #: what happens to the process, the disk and the clock, each drawn with what goes with it
 _EVENTS = (
     *[("kill", None)] * 6, *(("death", point) for point in _DEATHS), *[("stop", None)] * 4, ("reload", None),
-    *(("fail", method) for method in (*FALLIBLE, AFTERWARDS)),
+    *(("fail", method) for method in (*FALLIBLE, *AFTERWARDS)),
     *(("clock", seconds) for seconds in (3600, -3600, 60, -60, 150, 2 * 86400, -10 * 365 * 86400)),
 )  # fmt: skip
 _VERBS = (*Action, *Action, "reply", "probe", "suspend", "resume")

@@ -11,12 +11,13 @@ from mailbridge.model.state import State
 from mailbridge.queue.contract import Change, Detail, OutgoingMail, ReportItem, StoredMessage
 from mailbridge.queue.memory import MemoryStore
 
-#: calls that may fail; ``apply`` may also fail after the fact, as a lost connection to a server makes it look
+#: calls that may fail; some may also fail after the fact, as a lost connection to a server makes it look
 FALLIBLE = (
     "put", "claim", "apply", "due_questions", "find_attempts", "attempts_of", "expired", "next_due_at", "history",
     "save_gateway_state", "gateway_states", "changed_outside", "clock_set_back", "due_reports", "put_outgoing", "prune", "due_warnings",
+    "recover",
 )  # fmt: skip
-AFTERWARDS = "apply, afterwards"
+AFTERWARDS = ("claim, afterwards", "apply, afterwards", "recover, afterwards")
 
 
 class Died(BaseException):
@@ -52,8 +53,8 @@ class WatchedStore(MemoryStore):
                 raise Died
             self._may_fail(name)
             result = await method(*args, **named)
-            if name == "apply":
-                self._may_fail(AFTERWARDS)
+            if result:  # something was written
+                self._may_fail(f"{name}, afterwards")
             return result
 
         return call
