@@ -369,7 +369,8 @@ class Bridge:
             log.warning("recovered", messages=recovered, now="unknown: their gateway is asked what became of them")
         if self._lease.is_in_time:
             await self._store.clock_set_back(now=self._clock.now())
-        await self.board.load()
+        # of several nodes that start one has them asked: each probe of a wrong password is one more
+        await self.board.load(asks=self._lease.is_first)
         if self.web is not None:
             await self.web.start()
         await self.door.start()

@@ -164,18 +164,17 @@ class Board:
         state = next(iter(self._states.values()))
         return SmsError(code=state.code, text=state.reason, error_class=ErrorClass.SUSPENDED)
 
-    async def load(self) -> None:
-        """Read the states that an earlier run left, and have the suspended ones asked at once.
+    async def load(self, *, asks: bool = True) -> None:
+        """Read the states that an earlier run left, and, if it *asks*, have the suspended ones asked at once.
 
-        Of several nodes the first alone does so: each probe of a wrong password is one more. Nobody is told: whoever
-        was to know heard of it when it began.
+        Nobody is told: whoever was to know heard of it when it began.
         """
         kept = await self._store.gateway_states()
         for name in self.carriers:
             state = kept.get(name, GatewayState(name=name))
             if state.suspended:
                 log.warning("gateway still suspended", gateway=name, code=state.code, reason=state.reason)
-                if not state.by_hand and not self.pulse.place:
+                if asks and not state.by_hand:
                     state = replace(state, probe_at=self._clock.now())
                     # or the next look at what others did would bring the old time back
                     await self._save(state)
