@@ -62,15 +62,15 @@ def is_suspended(node: Bridge) -> bool:
     return json.loads(page(node, "readyz"))["gateways"]["main"] == "suspended"
 
 
-@pytest.mark.parametrize(("how", "cycles"), [("kill", 2), ("freeze", 1), ("database", 2)])
-async def test_nothing_is_lost_or_doubled(how: str, cycles: int, tmp_path: Path, postgresql: PostgreSQL) -> None:
+@pytest.mark.parametrize("how", ["kill", "freeze", "database"])
+async def test_nothing_is_lost_or_doubled(how: str, tmp_path: Path, postgresql: PostgreSQL) -> None:
     """A node dies, or sleeps past its lease, or the database restarts, under load; what is left goes out in time.
 
     It sleeps for fifteen leases, longer than a quarantine: five minutes, were they as long as in earnest.
     """
     seed = ("kill", "freeze", "database").index(how)
     test = ClusterTest(tmp_path, postgresql, seed=seed, hows=[how], lease_s=2, frozen_leases=15)
-    figures = await test.run(cycles)
+    figures = await test.run(1)
     assert figures.is_good, f"{figures.table()}\n{figures.lost[:5]}\n{figures.doubled[:5]}"
     assert max(test.settled_s) < SETTLE_S
     assert figures.acknowledged > 20
@@ -111,7 +111,7 @@ async def test_a_mail_put_on_one_node_is_sent_by_another_at_once(tmp_path: Path,
 
 async def test_nodes_come_and_go(tmp_path: Path, queue_url: str) -> None:
     """Verdicts come from the node that took the mail; a verb reaches all; the next is first when the first stops."""
-    changes = {"smtp": {"reply": "verdict"}, "gateways": {"main": {"poll": "1s"}}}
+    changes = {"smtp": {"reply": "verdict"}, "gateways": {"main": {"poll": "1s"}}, "queue": {"lease": "5s"}}
     async with (
         Simulator(SimulatorSettings()) as simulator,
         running_nodes(tmp_path, simulator, queue_url, changes, changes) as (first, second),
@@ -146,7 +146,7 @@ async def test_nodes_come_and_go(tmp_path: Path, queue_url: str) -> None:
 async def test_a_lone_node_that_was_killed_waits_for_nobody_when_it_is_back(tmp_path: Path, queue_url: str) -> None:
     """What it had in flight is asked about at once, though its own old lease is not over."""
     hangs = parse_fault({"wire": "hang", "stage": "after", "methods": ["send"], "probability": 1.0})
-    changes = {"gateways": {"main": {"timeout": "30s"}}}
+    changes = {"gateways": {"main": {"timeout": "30s"}}, "queue": {"lease": "10m"}}
     async with (
         Simulator(SimulatorSettings()) as simulator,
         running_nodes(tmp_path, simulator, queue_url, changes) as (node,),
@@ -156,10 +156,9 @@ async def test_a_lone_node_that_was_killed_waits_for_nobody_when_it_is_back(tmp_
         await until(lambda: len(simulator.inbox) == 1)
         await node.kill()
         simulator.carrier.faults.clear()
-        killed = time.monotonic()
         await node.start()
-        while (await states(node))[0] in {"sending", "unknown"}:
-            await asyncio.sleep(0.2)
-        assert time.monotonic() - killed < LEASE_S / 2
+        async with asyncio.timeout(120):
+            while (await states(node))[0] in {"sending", "unknown"}:
+                await asyncio.sleep(0.2)
         assert [event["messages"] for event in node.events_called("taken over")] == [1]
         assert len(simulator.inbox) == 1

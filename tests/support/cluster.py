@@ -84,7 +84,7 @@ class ClusterTest(CrashTest):
         self._ports: list[int] = []
         self._is_over = False
         self._pause_s = PAUSE_S
-        #: seconds from each blow until nothing was left
+        #: seconds from the end of each blow until nothing was left
         self.settled_s: list[float] = []
         self.blows: Counter[str] = Counter()
         #: events in the logs of the nodes that came to the end
@@ -127,8 +127,8 @@ class ClusterTest(CrashTest):
         self._ports, self._is_over, self._pause_s = [bridge.port for bridge in bridges], False, PAUSE_S
         clients = [asyncio.create_task(self._spread()) for _ in range(CLIENTS)]
         await asyncio.sleep(self.random.uniform(0.3, 2.0))
-        struck = time.monotonic()
         await getattr(self, f"_{how}")(victim)
+        struck = time.monotonic()
         await asyncio.sleep(self.random.uniform(0.3, 1.5))
         self.simulator.carrier.faults.clear()
         self._is_over = True
