@@ -26,6 +26,9 @@ T = TypeVar("T")
 #: runs many calls of one kind together: arguments in, results out in the same order
 Batch = Callable[[Connection, Sequence[Any]], Sequence[Any]]
 
+#: may cut a connection from another thread; the flag: in any case
+HangUp = Callable[[Connection, bool], None]
+
 #: a joint transaction takes no more calls than this, so that the first of them does not wait too long
 _MAX_JOBS = 256
 #: so often a transaction runs that meets another process's change of the same rows
@@ -81,7 +84,8 @@ class _InDoubtError(Exception):
 class Lane:
     """One thread with one connection, opened when first needed and again after trouble with it.
 
-    *hang_up* is asked about a connection on which nothing has come to an end for *patience_s*: whether to cut it.
+    *hang_up* is told of a connection on which nothing has come to an end for *patience_s*; one that keeps the lane from
+    closing is to be cut in any case.
     """
 
     def __init__(
@@ -90,7 +94,7 @@ class Lane:
         name: str,
         *,
         patience_s: float | None = None,
-        hang_up: Callable[[Connection], None] | None = None,
+        hang_up: HangUp | None = None,
     ) -> None:
         self._engine = engine
         self.patience_s = patience_s
@@ -98,7 +102,7 @@ class Lane:
         #: steps that came to an end so far
         self._steps = 0
         self._conn: Connection | None = None
-        self._closed = False
+        self._closed = self._is_ending = False
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"queue-{name}")
 
     async def run(self, work: Callable[[Connection], T]) -> T:
@@ -111,8 +115,14 @@ class Lane:
 
     async def close(self) -> None:
         """Finish what is under way and close the connection; every later call is refused."""
-        self._closed = True
-        await asyncio.get_running_loop().run_in_executor(self._thread, self._disconnect)
+        self._closed = self._is_ending = True
+        loop = asyncio.get_running_loop()
+        closing = loop.run_in_executor(self._thread, self._disconnect)
+        if self._hang_up is not None:
+            while not (await asyncio.wait({closing}, timeout=self.patience_s))[0]:
+                if self._conn is not None:
+                    await loop.run_in_executor(None, self._hang_up, self._conn, True)
+        await closing
         self._thread.shutdown(wait=False)
 
     async def _hop(self, step: Callable[[Callable[[Connection], T]], T], work: Callable[[Connection], T]) -> T:
@@ -125,7 +135,7 @@ class Lane:
         steps = self._steps
         while not (await asyncio.wait({hop}, timeout=self.patience_s))[0]:
             if self._steps == steps and self._conn is not None:
-                await loop.run_in_executor(None, self._hang_up, self._conn)
+                await loop.run_in_executor(None, self._hang_up, self._conn, self._is_ending)
             steps = self._steps
         return hop.result()
 
@@ -185,7 +195,7 @@ class WriterLane(Lane):
         fate: Fate | None = None,
         room: Room | None = None,
         patience_s: float | None = None,
-        hang_up: Callable[[Connection], None] | None = None,
+        hang_up: HangUp | None = None,
     ) -> None:
         # neither does a caller wait longer for a server that is silent
         super().__init__(engine, "writer", patience_s=patience_s, hang_up=hang_up)
@@ -219,6 +229,7 @@ class WriterLane(Lane):
 
     async def close(self) -> None:
         """Finish all that waits, then close the connection."""
+        self._is_ending = True
         if self._pump is not None:
             await asyncio.wait([self._pump])
         await super().close()

@@ -9,6 +9,7 @@ import os
 import secrets
 import socket
 import time
+from contextlib import suppress
 from typing import Any
 
 import psycopg
@@ -109,19 +110,20 @@ class PostgresServer:
     def release(self) -> None:
         """There is nothing to give up: nodes do not exclude each other."""
 
-    def hang_up(self, conn: Connection) -> None:
-        """Cut *conn*, which says nothing, where another server has taken the place of its own.
+    def hang_up(self, conn: Connection, in_any_case: bool) -> None:
+        """Cut *conn*, which says nothing, *in_any_case* or where another server has taken the place of its own.
 
         One that is busy comes to an end by itself, and to hang up would be for nothing where no server answers.
         """
         line = conn.connection.driver_connection
-        try:
-            with connect(self._url) as other:
-                if isinstance(line, _Line) and line.server != other.server:
-                    with socket.socket(fileno=os.dup(line.fileno())) as end:
-                        end.shutdown(socket.SHUT_RDWR)
-        except (psycopg.Error, OSError):
-            return
+        with suppress(psycopg.Error, OSError):
+            if isinstance(line, _Line) and (in_any_case or self._is_replaced(line)):
+                with socket.socket(fileno=os.dup(line.fileno())) as end:
+                    end.shutdown(socket.SHUT_RDWR)
+
+    def _is_replaced(self, line: _Line) -> bool:
+        with connect(self._url) as other:
+            return line.server != other.server
 
     def announce(self, conn: Connection) -> None:
         """With the commit, tell all others that something is due."""

@@ -34,7 +34,7 @@ from mailbridge.queue.contract import (
     StoredMail,
     StoredMessage,
 )
-from mailbridge.queue.lanes import Fate, Lane, Room, WriterLane
+from mailbridge.queue.lanes import Fate, HangUp, Lane, Room, WriterLane
 from mailbridge.queue.statements import changes, claims, clock, gateways, mails, prune, questions, reports
 
 
@@ -55,8 +55,8 @@ class Database(Protocol):
         ...
 
     @property
-    def hang_up(self) -> Callable[[Connection], None] | None:
-        """What is asked, from another thread, about a connection on which nothing ends, and may cut it; None: never."""
+    def hang_up(self) -> HangUp | None:
+        """What is told of a connection on which nothing ends; None where the engine has no such."""
         ...
 
     @property

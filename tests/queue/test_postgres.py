@@ -335,6 +335,20 @@ class TestTrouble:
         await store.put(new_mail("M3"))
         assert [len(await store.get_messages(f"M{n}")) for n in (1, 2, 3)] == [1, 0, 1]
 
+    async def test_a_server_that_is_silent_does_not_keep_a_bridge_from_stopping(self, opened, url):
+        """What was under way is cut off then."""
+        store = await opened(url)
+        await store.ping()
+        pid = await store._writer.run(lambda conn: conn.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+        store._writer.patience_s = 0.5
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            with pytest.raises(StoreError):
+                await store.put(new_mail("M1"))
+            await asyncio.wait_for(store.close(), 30)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+
     async def test_a_listener_whose_server_stands_still_does_not_stay_deaf(self, opened, url, person, monkeypatch):
         """It asks now and then whether anybody is there, and goes elsewhere; meanwhile anything may have happened."""
         monkeypatch.setattr(postgres_listener, "_LOOK_S", 0.1)
