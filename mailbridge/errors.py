@@ -74,6 +74,10 @@ class StoreFull(StoreError):
 class StoreDamaged(StoreError):
     """The queue's file is damaged or of another kind."""
 
+    def unproven(self) -> StoreError:
+        """Return what to say instead where the file was found whole a moment ago: a sick disk reads like damage."""
+        return StoreError(f"{self}, or its disk does not work; the next start looks again")
+
 
 class NotFound(StoreError):
     """There is no such mail or message."""

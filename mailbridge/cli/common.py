@@ -70,13 +70,20 @@ def get_config(config_path: str | None, *, need_gateway: bool = True) -> Config:
 
 @asynccontextmanager
 async def opened_store(config: Config, *, exclusive: bool = False) -> AsyncIterator[Store]:
-    """Open the configured store for one verb; *exclusive*: as the daemon, which must be alone."""
+    """Open the configured store for one verb; *exclusive*: as the daemon, which must be alone.
+
+    Raises: StoreDamaged from the daemon only while the store is opened, which is when it is checked.
+    """
     from mailbridge.queue.connect import open_store
 
     store = open_store(config.queue.url, exclusive=exclusive)
     await store.open()
     try:
         yield store
+    except StoreDamaged as error:
+        if not exclusive:
+            raise
+        raise error.unproven() from error
     finally:
         await store.close()
 

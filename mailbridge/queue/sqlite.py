@@ -7,6 +7,7 @@ from datetime import datetime
 from functools import partial
 from pathlib import Path
 
+from mailbridge.errors import StoreDamaged
 from mailbridge.queue import sqlite_file
 from mailbridge.queue.sql_store import SqlStore
 from mailbridge.queue.statements import claims
@@ -21,7 +22,10 @@ class SqliteStore(SqlStore):
         self._data_version: int | None = None
 
     async def _opened(self) -> None:
-        self._data_version = await self._writer.run_outside(sqlite_file.data_version)
+        try:
+            self._data_version = await self._writer.run_outside(sqlite_file.data_version)
+        except StoreDamaged as error:
+            raise error.unproven() from error
 
     async def recover(self, *, node: str, now: datetime, keep: Collection[str] = ()) -> int:
         """Turn what *node* had in ``sending`` into ``unknown``; anybody's, where no other daemon can be."""

@@ -8,11 +8,13 @@ import time
 
 import pytest
 
+from mailbridge.cli.common import opened_store
+from mailbridge.config.model import Config, Queue
 from mailbridge.errors import StoreDamaged, StoreError, StoreFull
 from mailbridge.queue.connect import open_store
 from mailbridge.queue.sqlite_file import SqliteFile
 from mailbridge.queue.tables import SCHEMA_REVISION
-from tests.support.queue import claim, new_mail, one
+from tests.support.queue import NOW, claim, new_mail, one
 
 
 @pytest.fixture
@@ -360,3 +362,23 @@ async def test_a_queue_made_at_once_equals_a_migrated_one(path, tmp_path):
     assert shape(other) == shape(path)
     assert is_known(SCHEMA_REVISION)
     assert not is_known("9999")
+
+
+class TestDamageAfterTheCheck:
+    """SQLite speaks of damage where a disk gave wrong bytes once; only the check reads the whole file."""
+
+    async def test_it_ends_the_daemon_as_a_disk_does_that_may_work_again(self, path):
+        await make(path, *(new_mail(f"M{number}") for number in range(200)))
+        config = Config(queue=Queue(url=f"sqlite:///{path}"))
+
+        async def spoilt_at_work():
+            async with opened_store(config, exclusive=True) as store:
+                path.write_bytes(path.read_bytes()[:4096] + os.urandom(path.stat().st_size - 4096))
+                await store.recover(node="node", now=NOW)
+
+        with pytest.raises(StoreError) as caught:
+            await spoilt_at_work()
+        assert type(caught.value) is StoreError
+        assert "the next start looks again" in str(caught.value)
+        # it is the check of the next start that finds it true, and sets the file aside
+        assert "set aside as queue.db.damaged-1" in await refused(path)
