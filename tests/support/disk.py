@@ -143,47 +143,51 @@ class DiskTest:
     async def sweep(
         self, stage: str, call: str, error: str, *, for_ever: bool, ks: Sequence[int] = range(1, MOST)
     ) -> int:
-        """Try k = 1, 2, 3 … (or *ks*) until one meets no fault; return how many were met."""
+        """Try k = 1, 2, 3 … (or *ks*) until one meets no fault, whatever the ones before it showed; return how many."""
         began, met, clean = time.monotonic(), 0, False
         faults = [Fault(call=call, error=error, k=k, for_ever=for_ever) for k in ks]
         at_once = 1 if stage == "stop" else _AT_ONCE
         while faults and not clean:
-            some, faults = faults[:at_once], faults[at_once:]
-            here = await self._cases(stage, some)
+            here, clean = await self._cases(stage, faults[:at_once])
             met += here
-            clean = here < len(some)
+            # a case that shows a problem ends its queue, and the next one begins with the fault after it
+            faults = faults[max(here, 1) :]
         self.say(
             f"{stage}: {call} {error} {_how(for_ever)}: {met} faults in {time.monotonic() - began:.0f} s, "
             f"{len(self.figures.problems)} problems so far"
         )
         return met
 
-    async def _cases(self, stage: str, faults: Sequence[Fault]) -> int:
+    async def _cases(self, stage: str, faults: Sequence[Fault]) -> tuple[int, bool]:
         """Set *faults* in *stage* of one bridge, one after the other, and start it again on a good disk.
 
-        Return how many were met; the first that is not ends it.
+        Return how many were met, and whether it ended with one that was not.
         """
         run = {"first start": self._start, "start": self._start, "service": self._serve, "stop": self._stop}[stage]
         self._like = "" if stage == "first start" else "old"
         async with self._bridge("case", like=self._like) as bridge:
             where = f"{stage}, {faults[0]}"
-            met = 0
+            met, clean = 0, False
+            trace = bridge.folder / "trace"
             try:
                 if stage in {"service", "stop"}:
                     await bridge.start()
                 for fault in faults:
                     where = f"{stage}, {fault}"
                     self.figures.cases[stage] += 1
-                    trace = bridge.folder / "trace"
-                    await run(bridge, fault, trace)
-                    if "INJECTED" not in trace.read_text(errors="replace"):
+                    trace.unlink(missing_ok=True)
+                    try:
+                        await run(bridge, fault, trace)
+                    finally:
+                        clean = not _was_met(trace)
+                        met += not clean
+                    if clean:
                         break
-                    met += 1
                 await self._again(bridge)
             except (AssertionError, TimeoutError, OSError, smtplib.SMTPException) as error:
                 self.figures.problems.append(f"{where}: {type(error).__name__} {error}"[:4000])
         self.figures.faults += met
-        return met
+        return met, clean
 
     async def die(self, call: str, *, k: int) -> None:
         """Kill a bridge in its stop at the *k*-th *call* on the queue's own file or its log."""
@@ -355,6 +359,13 @@ class DiskTest:
         said = [line for line in bridge.other_output if line]
         assert not wrong, wrong
         assert len(said) == lines, said
+
+
+def _was_met(trace: Path) -> bool:
+    try:
+        return "INJECTED" in trace.read_text(errors="replace")
+    except FileNotFoundError:
+        return False
 
 
 def _how(for_ever: bool) -> str:
