@@ -23,7 +23,7 @@ from mailbridge.cli.common import (
 )
 from mailbridge.clock import SystemClock
 from mailbridge.config.model import Config
-from mailbridge.gateway.contract import StatusMiss, StatusQuery
+from mailbridge.gateway.contract import Silence, StatusMiss, StatusQuery
 from mailbridge.model.ids import as_written
 from mailbridge.model.outcome import Balance, Receipt, Suspended
 from mailbridge.queue.contract import GatewayState, Json
@@ -162,7 +162,7 @@ async def status(id_: str, config_path: str | None, *, as_json: bool) -> None:
                 shape["answer"] = "never handed to a gateway"
             else:
                 answers = await carrier.gateway.status([StatusQuery(row.message.phone, row.gateway_id)])
-                answer = StatusMiss.NO_ANSWER if isinstance(answers, Suspended) else answers[0]
+                answer = StatusMiss.NO_ANSWER if isinstance(answers, Suspended | Silence) else answers[0]
                 if isinstance(answer, Receipt):
                     shape |= {"answer": read_receipt(answer).text, "status": answer.status, "err": answer.err,
                               "changed_at": time_json(answer.changed_at)}  # fmt: skip

@@ -8,7 +8,7 @@ from __future__ import annotations
 import structlog
 
 from mailbridge.delivery.board import Board
-from mailbridge.gateway.contract import StatusQuery
+from mailbridge.gateway.contract import Silence, StatusQuery
 from mailbridge.model.outcome import Receipt, Suspended
 from mailbridge.model.state import FINAL, State
 from mailbridge.queue.contract import Change, Store, StoredMessage
@@ -60,6 +60,9 @@ class Audit:
             except Exception:
                 # whoever is asked about next must not pay for it
                 log.exception("question broke", gateway=carrier.name)
+                continue
+            if isinstance(answers, Silence):
+                self._board.silence(carrier, answers.for_s)
                 continue
             answer = None if isinstance(answers, Suspended) else answers[0]
             if isinstance(answer, Receipt) and carrier.read(answer).state not in _FAILED_THERE:

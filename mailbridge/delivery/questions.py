@@ -17,7 +17,7 @@ from mailbridge.delivery.poll import MIN_INTERVAL_S
 from mailbridge.delivery.receipts import choose, decide_answer, decide_receipt
 from mailbridge.delivery.rush import QUESTIONS_LATE_S, Rush
 from mailbridge.errors import StoreError
-from mailbridge.gateway.contract import StatusAnswer, StatusMiss, StatusQuery
+from mailbridge.gateway.contract import Silence, StatusAnswer, StatusMiss, StatusQuery
 from mailbridge.model.outcome import Receipt, SmsError, Suspended
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Change, Store, StoredMessage
@@ -124,7 +124,7 @@ class Questions:
 
     async def _status(self, carrier: Carrier, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer]:
         no_answers = [StatusMiss.NO_ANSWER] * len(queries)
-        if self._board.is_shut(carrier.name):
+        if self._board.is_shut(carrier.name) or self._board.silence_s(carrier):
             return no_answers
         carrier.pace.start()
         try:
@@ -136,6 +136,9 @@ class Questions:
             carrier.pace.finish(too_many=False)
         if isinstance(answers, Suspended):
             await self._board.suspend(carrier.name, breaker.trouble_of(answers))
+            return no_answers
+        if isinstance(answers, Silence):
+            self._board.silence(carrier, answers.for_s)
             return no_answers
         return answers
 

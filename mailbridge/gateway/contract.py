@@ -44,6 +44,13 @@ class StatusMiss(StrEnum):
 StatusAnswer = Receipt | StatusMiss
 
 
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """It answered no question and wants to hear none for so long (HTTP 429 with Retry-After)."""
+
+    for_s: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Price:
     """What a message would cost."""
@@ -68,10 +75,11 @@ class Gateway(Protocol):
         """Hand *batch* over; one outcome for each message, in the batch's order."""
         ...
 
-    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended:
+    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended | Silence:
         """Ask what became of messages; one answer for each query, in order. At most ``max_batch`` queries.
 
         Suspended: it refuses us as such, and each further question would be one more bad request.
+        Silence: so would one before the time it names.
         """
         ...
 

@@ -137,6 +137,33 @@ async def test_a_gateway_that_asks_for_silence_hears_nothing_of_any_message():
     assert (await post.state(lost), await post.state(sent)) == (State.DELIVERED, State.SENT)
 
 
+async def test_a_question_answered_with_a_wish_for_silence_is_the_last_one_until_then():
+    """HTTP 429 with Retry-After to ``status`` counts as one to ``send``: nothing is asked, nothing sent."""
+    post = Post()
+    for number in (1, 2):
+        await post.put(number)
+    await post.send_all()
+    answer, post.gateway.status = post.gateway.status, post.gateway.silent(40)
+    while not post.gateway.asked:
+        post.clock.advance(1)
+        await post.questions.step()
+    post.gateway.status = answer
+    await post.restart().put(3)
+    for _ in range(38):
+        post.clock.advance(1)
+        await post.questions.step()
+    async with post.running():
+        await post.settled()
+    early = (len(post.gateway.batches), len(post.gateway.asked))
+    for _ in range(60):
+        post.clock.advance(10)
+        await post.questions.step()
+    await post.restart().send_all()
+
+    assert early == (1, 1)
+    assert (len(post.gateway.batches), len(post.gateway.asked) > 1) == (2, True)
+
+
 class OddStore(MemoryStore):
     """A store in which something nobody foresaw goes wrong for a while."""
 

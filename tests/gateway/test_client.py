@@ -14,7 +14,7 @@ import pytest
 import trustme
 from aiohttp.abc import AbstractResolver
 
-from mailbridge.gateway.contract import StatusMiss, StatusQuery
+from mailbridge.gateway.contract import Silence, StatusMiss, StatusQuery
 from mailbridge.gateway.smsc.client import MAX_REQUESTS, SmscGateway
 from mailbridge.model.outcome import Accepted, Deferred, ErrorClass, Outcome, Refused, Suspended, Unknown
 from tests.support import fake_gateway as fake
@@ -380,6 +380,20 @@ async def test_429_is_unknown_and_asks_for_silence(header, wait_s):
         await gateway.aclose()
     assert isinstance(outcome, Unknown)
     assert outcome.retry_after_s == wait_s
+
+
+@pytest.mark.parametrize(
+    ("header", "answers"), [("7", Silence(7)), ("soon", [StatusMiss.NO_ANSWER] * 2)], ids=["for a while", "unsaid"]
+)
+async def test_429_to_a_question_asks_for_silence(header, answers):
+    """Nothing is known of any message then, and the wish is passed on where it names a time."""
+    script = fake.answer(OK, status="429 Slow Down", headers=f"Retry-After: {header}\r\n")
+    async with fake.fake_gateway(script) as server:
+        gateway = SmscGateway("main", settings(server.url))
+        heard = await gateway.status([StatusQuery(phone, "1") for phone in (PHONE, OTHER)])
+        await gateway.aclose()
+    assert heard == answers
+    assert len(server.requests) == 1
 
 
 async def test_another_4xx_is_judged_by_its_body():

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Awaitable, Callable, Hashable, Sequence
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
 from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.retry import Backoff
-from mailbridge.gateway.contract import Batch, Price, StatusAnswer, StatusMiss, StatusQuery
+from mailbridge.gateway.contract import Batch, Price, Silence, StatusAnswer, StatusMiss, StatusQuery
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import Accepted, Balance, ErrorClass, Outcome, SmsError, Suspended
 from mailbridge.model.state import State
@@ -88,6 +88,15 @@ class ScriptedGateway:
         """Answer from ``statuses``; what is not there is not found."""
         self.asked.append(queries)
         return [self.statuses.get((query.phone, query.gateway_id), StatusMiss.NOT_FOUND) for query in queries]
+
+    def silent(self, for_s: float) -> Callable[[Sequence[StatusQuery]], Awaitable[Silence]]:
+        """Return a ``status`` that wants to hear nothing for so long."""
+
+        async def status(queries: Sequence[StatusQuery]) -> Silence:
+            self.asked.append(queries)
+            return Silence(for_s)
+
+        return status
 
     async def balance(self) -> Balance | Suspended | SmsError:
         """Answer ``balance_answer``."""

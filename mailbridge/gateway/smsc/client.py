@@ -16,7 +16,7 @@ from email.utils import parsedate_to_datetime
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config import model as config
 from mailbridge.errors import NotSent, OutcomeUnknown
-from mailbridge.gateway.contract import Batch, Price, StatusAnswer, StatusMiss, StatusQuery
+from mailbridge.gateway.contract import Batch, Price, Silence, StatusAnswer, StatusMiss, StatusQuery
 from mailbridge.gateway.smsc import codec, verdict
 from mailbridge.gateway.smsc.answers import Failure, parse_answer
 from mailbridge.gateway.transport import ConnectorFactory, HttpAnswer, HttpTransport, default_connector
@@ -83,26 +83,27 @@ class SmscGateway:
             return [lost] * len(batch.messages)
         return verdict.judge_send(self._parse(answer), batch)
 
-    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended:
+    async def status(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended | Silence:
         """Ask what became of messages; one answer for each query, in order. At most ``max_batch`` queries.
 
         Suspended: it refuses us as such, and each further question would be one more bad request.
+        Silence: so would one before the time it names.
         """
         if not queries:
             return []
         parsed = await self._ask("status", codec.status_body(self._prefix, queries))
-        if isinstance(parsed, SmsError):
-            return [StatusMiss.NO_ANSWER] * len(queries)
+        if isinstance(parsed, Unknown):
+            return Silence(parsed.retry_after_s) if parsed.retry_after_s else [StatusMiss.NO_ANSWER] * len(queries)
         if len(queries) > 1 and isinstance(parsed, Mapping):
             # a look-alike that reads no lists answers as if there were one message; nobody knows which
             return await self._status_one_by_one(queries)
         return verdict.judge_shut(parsed) or verdict.judge_status(parsed, queries, self.name)
 
-    async def _status_one_by_one(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended:
+    async def _status_one_by_one(self, queries: Sequence[StatusQuery]) -> Sequence[StatusAnswer] | Suspended | Silence:
         answers: list[StatusAnswer] = []
         for query in queries:
             answer = await self.status([query])
-            if isinstance(answer, Suspended):
+            if isinstance(answer, Suspended | Silence):
                 return answer
             answers += answer
         return answers
@@ -110,27 +111,26 @@ class SmscGateway:
     async def balance(self) -> Balance | Suspended | SmsError:
         """Ask for the money left: the cheap probe of a suspended gateway. SmsError: no usable answer."""
         parsed = await self._ask("balance", codec.balance_body(self._prefix))
-        return parsed if isinstance(parsed, SmsError) else verdict.judge_balance(parsed, self.name)
+        return parsed.error if isinstance(parsed, Unknown) else verdict.judge_balance(parsed, self.name)
 
     async def price(self, message: Message) -> Price | SmsError:
         """Ask what *message* would cost; sends nothing."""
         parsed = await self._ask("send", codec.price_body(self._prefix, message))
-        return parsed if isinstance(parsed, SmsError) else verdict.judge_price(parsed)
+        return parsed.error if isinstance(parsed, Unknown) else verdict.judge_price(parsed)
 
     async def aclose(self) -> None:
         """Close the connections."""
         await self._transport.aclose()
 
-    async def _ask(self, script: str, body: bytes) -> verdict.Parsed | SmsError:
-        """Put a question, which may be put again at will; SmsError where there is no usable answer."""
+    async def _ask(self, script: str, body: bytes) -> verdict.Parsed | Unknown:
+        """Put a question, which may be put again at will; Unknown where there is no usable answer."""
         try:
             answer = await self._post(script, body)
         except NotSent as error:
-            return SmsError(code="connect", text=str(error), error_class=ErrorClass.DEFERRED)
+            return Unknown(error=SmsError(code="connect", text=str(error), error_class=ErrorClass.DEFERRED))
         except OutcomeUnknown as error:
-            return SmsError(code=_code_of(error), text=str(error), error_class=ErrorClass.UNKNOWN)
-        trouble = _http_trouble(answer, self._clock)
-        return trouble.error if trouble else self._parse(answer)
+            return verdict.unknown(_code_of(error), str(error))
+        return _http_trouble(answer, self._clock) or self._parse(answer)
 
     async def _post(self, script: str, body: bytes) -> HttpAnswer:
         """POST to the first host, and on to the next ones as long as no byte left.
