@@ -186,6 +186,7 @@ class DiskTest:
                 await self._again(bridge)
             except (AssertionError, TimeoutError, OSError, smtplib.SMTPException) as error:
                 self.figures.problems.append(f"{where}: {type(error).__name__} {error}"[:4000])
+                self.say(self.figures.problems[-1])
         self.figures.faults += met
         return met, clean
 
