@@ -92,9 +92,11 @@ async def test_a_disk_that_fails_at_the_kth_call_of_a_start_or_stop(tmp_path: Pa
     async with DiskTest(tmp_path).running() as test:
         await test.sweep("first start", "pwrite64", "EIO", for_ever=False, ks=(1, 21))
         await test.sweep("start", "pwrite64", "ENOSPC", for_ever=True, ks=(9,))
+        # reads that SQLite calls damage, after the start's own check
+        await test.sweep("start", "pread64", "EIO", for_ever=False, ks=(4, 8))
         await test.sweep("stop", "pwrite64", "EIO", for_ever=True, ks=(2,))
     assert found_wrong(test) == []
-    assert test.figures.faults == 4
+    assert test.figures.faults == 6
     assert test.figures.refused.keys() == {75}
 
 
