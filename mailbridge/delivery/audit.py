@@ -62,7 +62,7 @@ class Audit:
                 log.exception("question broke", gateway=carrier.name)
                 continue
             if isinstance(answers, Silence):
-                self._board.silence(carrier, answers.for_s)
+                await self._board.silence(carrier, answers.for_s)
                 continue
             answer = None if isinstance(answers, Suspended) else answers[0]
             if isinstance(answer, Receipt) and carrier.read(answer).state not in _FAILED_THERE:

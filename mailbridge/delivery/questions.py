@@ -138,7 +138,7 @@ class Questions:
             await self._board.suspend(carrier.name, breaker.trouble_of(answers))
             return no_answers
         if isinstance(answers, Silence):
-            self._board.silence(carrier, answers.for_s)
+            await self._board.silence(carrier, answers.for_s)
             return no_answers
         return answers
 
