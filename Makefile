@@ -35,7 +35,7 @@ check: $(STAMP)
 lint: $(STAMP)
 	@scripts/lint
 
-## make bench     measure; prints ratios of one run
+## make bench     measure for a quarter of an hour; prints tables (scripts/bench --help)
 bench: $(STAMP)
 	@scripts/bench
 

@@ -2,8 +2,9 @@
 
     python bench/gateway.py [DELAY_MS]      prints its port, runs until it is terminated
 
-``GET /`` returns what it has seen. It reads no more of a request than it needs, because its CPU time is taken from
-the same two cores as the bridge's.
+``GET /`` returns what it has seen; ``GET /arrivals`` when each phone's message came, since it was asked that last.
+It reads no more of a request than it needs, because its CPU time is taken from the same cores as the bridge's.
+What names no phone counts as one message: not every rival fills the gateway's form in.
 """
 
 from __future__ import annotations
@@ -23,8 +24,15 @@ class Seen:
         self.requests = 0
         self.questions = 0
         self.status_requests = 0
-        #: CLOCK_MONOTONIC, one for all processes of the machine
-        self.last_request_at = 0.0
+        #: phone -> CLOCK_MONOTONIC, one for all processes of the machine; None until somebody asks
+        self.arrivals: dict[str, float] | None = None
+
+    def counts(self) -> dict[str, int]:
+        return {name: value for name, value in vars(self).items() if isinstance(value, int)}
+
+    def take_arrivals(self) -> dict[str, float]:
+        taken, self.arrivals = self.arrivals or {}, {}
+        return taken
 
 
 class Answering(asyncio.Protocol):
@@ -51,9 +59,10 @@ class Answering(asyncio.Protocol):
 
     def _take(self, head: bytes, body: str) -> None:
         if head.startswith(b"get "):
-            self._write(json.dumps(vars(self._seen)))
+            seen = self._seen.take_arrivals() if head.startswith(b"get /arrivals") else self._seen.counts()
+            self._write(json.dumps(seen))
             return
-        self._seen.last_request_at = time.monotonic()
+        self._at = time.monotonic()
         params = dict(pair.partition("=")[::2] for pair in body.split("&"))
         answer = self._status(params) if b"status.php" in head[:80] else self._send(params)
         self._loop.call_later(self._delay_s, self._write, answer)
@@ -65,8 +74,11 @@ class Answering(asyncio.Protocol):
             phones = unquote_plus(params.get("phones", "")).split(",")
         self._seen.requests += 1
         self._seen.messages += len(phones)
+        if self._seen.arrivals is not None:
+            for phone in phones:
+                self._seen.arrivals.setdefault(phone.lstrip("+"), self._at)
         rows = ",".join(f'{{"phone":"{phone[1:]}","mccmnc":"25001","cost":"1.4"}}' for phone in phones)
-        return f'{{"id":{params["id"]},"cnt":{len(phones)},"cost":"1.4","balance":"100.5","phones":[{rows}]}}'
+        return f'{{"id":{params.get("id", "0")},"cnt":{len(phones)},"cost":"1.4","balance":"100.5","phones":[{rows}]}}'
 
     def _status(self, params: dict[str, str]) -> str:
         phones = unquote_plus(params["phone"]).strip(",").split(",")
@@ -86,7 +98,9 @@ class Answering(asyncio.Protocol):
 
 async def main() -> None:
     seen, delay_s = Seen(), float(sys.argv[1] if len(sys.argv) > 1 else "50") / 1000
-    server = await asyncio.get_running_loop().create_server(lambda: Answering(seen, delay_s), "127.0.0.1", 0)
+    server = await asyncio.get_running_loop().create_server(
+        lambda: Answering(seen, delay_s), "127.0.0.1", 0, backlog=1024
+    )
     print(server.sockets[0].getsockname()[1])
     sys.stdout.flush()
     await server.serve_forever()

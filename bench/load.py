@@ -1,9 +1,10 @@
 """Load for an SMTP server: many sessions at once, every mail with a Message-ID of its own.
 
-    python bench/load.py PORT [--mails 3000] [--sessions 32] [--keep] [--client auto|smtp-source|python]
+    python -m bench.load PORT… [--mails 3000] [--sessions 32] [--keep] [--client auto|smtp-source|python]
 
-``smtp-source`` (Postfix) is taken where it is installed, one process for each session, because one process can write
-to one recipient only; else a protocol of our own on uvloop, which costs about three times its CPU time. No pipelining.
+``smtp-source`` (Postfix) is taken where it is installed: a chain of processes for each session, because one process can
+write to one recipient only and costs as much as ten mails. Else a protocol of our own on uvloop, which costs about
+three times its CPU time. No pipelining. Several ports share the sessions evenly.
 """
 
 from __future__ import annotations
@@ -12,15 +13,19 @@ import argparse
 import asyncio
 import itertools
 import os
+import shlex
 import shutil
 import subprocess
 import time
+from collections.abc import Sequence
 from functools import partial
 
 import uvloop
 
 SMTP_SOURCE = shutil.which("smtp-source", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
 MAIL_BYTES = 600
+#: mails of one smtp-source, and so to one phone; over a kept connection as many go through it
+CHAIN_MAILS = 100
 #: what smtp-source writes above its payload: From, To, Date, Message-Id, Subject
 _SOURCE_HEADER_BYTES = 260
 _BODY = "PROBLEM: db1/disk is CRITICAL since 10:42, 97 % of /var used, see https://icinga.example.org/db1\r\n"
@@ -99,13 +104,13 @@ def _same(client: Client) -> Client:
     return client
 
 
-async def _send(port: int, *, mails: int, sessions: int, keep: bool, recipients: int = 1) -> float:
+async def _send(ports: Sequence[int], *, mails: int, sessions: int, keep: bool, recipients: int = 1) -> float:
     loop = asyncio.get_running_loop()
     first = time.monotonic_ns() % 10_000_000
     numbers = iter(range(first, first + mails))
     left = mails
 
-    async def work() -> None:
+    async def work(port: int) -> None:
         nonlocal left
         while left > 0:
             if not keep:
@@ -117,52 +122,54 @@ async def _send(port: int, *, mails: int, sessions: int, keep: bool, recipients:
                 return
 
     start = time.monotonic()
-    await asyncio.gather(*(work() for _ in range(sessions)))
+    await asyncio.gather(*(work(ports[n % len(ports)]) for n in range(sessions)))
     return time.monotonic() - start
 
 
-def _run_source(port: int, *, mails: int, sessions: int, keep: bool) -> float:
+def _run_source(ports: Sequence[int], *, mails: int, sessions: int, keep: bool) -> tuple[int, float]:
     assert SMTP_SOURCE is not None
-    each = max(1, mails // sessions)
+    chain = max(1, round(mails / sessions / CHAIN_MAILS))
+    each = max(1, mails // sessions // chain)
     first = time.monotonic_ns() % 10_000_000
+    words = [SMTP_SOURCE, "-s", "1", "-m", str(each), "-l", str(MAIL_BYTES - _SOURCE_HEADER_BYTES)]
+    words += ["-f", "nagios@example.org", "-M", "client.example.org", *(["-d"] if keep else [])]
     start = time.monotonic()
-    common = ["-s", "1", "-m", str(each), "-l", str(MAIL_BYTES - _SOURCE_HEADER_BYTES), "-f", "nagios@example.org"]
-    if keep:
-        common.append("-d")
     running = [
         subprocess.Popen(
-            [SMTP_SOURCE, *common, "-M", "client.example.org", "-t", f"{phone(first + number)}@sms.local",
-             f"inet:127.0.0.1:{port}"]
+            ["sh", "-c", f'for to; do {shlex.join(words)} -t "$to" inet:127.0.0.1:{port} || exit; done', "sh",
+             *(f"{phone(first + place * chain + link)}@sms.local" for link in range(chain))]
         )
-        for number in range(sessions)
+        for place, port in zip(range(sessions), itertools.cycle(ports), strict=False)
     ]  # fmt: skip
     failed = [process.args for process in running if process.wait() != 0]
     elapsed = time.monotonic() - start
     if failed:
         raise RuntimeError(f"{len(failed)} of {sessions} smtp-source processes failed")
-    return elapsed
+    return each * chain * sessions, elapsed
 
 
 def run(
-    port: int, *, mails: int, sessions: int, keep: bool, client: str = "auto", recipients: int = 1
+    *ports: int, mails: int, sessions: int, keep: bool, client: str = "auto", recipients: int = 1
 ) -> tuple[int, float]:
-    """Send and return how many mails were accepted in how many seconds. Raises RuntimeError when one was not."""
+    """Send about so many mails; return how many were accepted in how many seconds.
+
+    Raises: RuntimeError when one was not.
+    """
     assert recipients == 1 or client == "python", "smtp-source writes to numbered recipients"
     if client == "smtp-source" or (client == "auto" and SMTP_SOURCE is not None):
-        count = max(1, mails // sessions) * sessions
-        return count, _run_source(port, mails=count, sessions=sessions, keep=keep)
-    return mails, uvloop.run(_send(port, mails=mails, sessions=sessions, keep=keep, recipients=recipients))
+        return _run_source(ports, mails=mails, sessions=sessions, keep=keep)
+    return mails, uvloop.run(_send(ports, mails=mails, sessions=sessions, keep=keep, recipients=recipients))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("port", type=int)
+    parser.add_argument("ports", type=int, nargs="+")
     parser.add_argument("--mails", type=int, default=3000)
     parser.add_argument("--sessions", type=int, default=32)
     parser.add_argument("--keep", action="store_true", help="many mails over each connection")
     parser.add_argument("--client", choices=("auto", "smtp-source", "python"), default="auto")
     options = vars(parser.parse_args())
-    count, elapsed_s = run(options.pop("port"), **options)
+    count, elapsed_s = run(*options.pop("ports"), **options)
     print(f"{count} mails in {elapsed_s:.2f} s: {count / elapsed_s:.0f}/s")
 
 

@@ -22,7 +22,7 @@ from tests.support.programs import need, need_root, until, until_greeted
 #: nobody: virtual(8) delivers under no id below 100 and not as root
 _UID = 65534
 
-_MASTER = """\
+MASTER = """\
 127.0.0.1:{port} inet n - n - - smtpd
 pickup unix n - n 60 1 pickup
 cleanup unix n - n - 0 cleanup
@@ -94,7 +94,7 @@ class Postfix:
         for path in (self.folder / "mail", self.folder / "mail/box"):
             shutil.chown(path, _UID, _UID)
         (config / "main.cf").write_text(_MAIN.format(folder=self.folder, sms_port=sms_port, uid=_UID))
-        (config / "master.cf").write_text(_MASTER.format(port=self.port))
+        (config / "master.cf").write_text(MASTER.format(port=self.port))
         with (self.folder / "log").open("wb") as log:
             # start-fg stays as the parent of the master and ends with it
             self.process = await asyncio.create_subprocess_exec(
