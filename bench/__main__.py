@@ -92,7 +92,9 @@ def _options(words: Sequence[str] | None) -> argparse.Namespace:
         "--history", type=int, help="finished messages of the past; each has four entries in the history"
     )
     parser.add_argument("--queue-url", default="", help="empty PostgreSQL queues for the part nodes, {nodes} in it")
-    parser.add_argument("--folder", type=Path, help="where queues lie while measuring: the disk to be measured")
+    parser.add_argument(
+        "--folder", type=Path, help="where queues lie while measuring: the disk to be measured, with 10 GB free"
+    )
     options = parser.parse_args(words)
     defaults = {"seconds": 3.0, "rounds": 5, "waiting": 1_000_000, "history": 2_500_000, "scale": 1.0}
     if options.full:
