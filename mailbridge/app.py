@@ -35,13 +35,11 @@ from mailbridge.delivery.retry import Backoff
 from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import IntakeError
+from mailbridge.front import build_doorman, build_intake_settings, build_reader
 from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
 from mailbridge.gateway.smsc.sites import currency_of
-from mailbridge.intake.address import Addresses
 from mailbridge.intake.compose import Composer
-from mailbridge.intake.numbers import NumberPolicy
-from mailbridge.intake.parse import parse_mail
 from mailbridge.loops import Duty, Loop
 from mailbridge.meter import Meter, metered_gateway, metered_store
 from mailbridge.model.ids import new_mail_id
@@ -50,10 +48,9 @@ from mailbridge.model.outcome import Receipt
 from mailbridge.model.reply import Reply
 from mailbridge.operator import OperatorNotices
 from mailbridge.queue.contract import GatewayState, NewMail, Store
-from mailbridge.reception import Reception, Settings, prepare
+from mailbridge.reception import Reception, prepare
 from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.mailer import Mailer
-from mailbridge.report.policy import is_reportable
 from mailbridge.report.relay import Relay
 from mailbridge.report.reporter import Reporter
 from mailbridge.smtp.contract import Doorman
@@ -101,22 +98,6 @@ def build_carriers(config: Config, clock: Clock, meter: Meter | None = None) -> 
         for name, settings in config.gateways.items()
         for gateway in (SmscGateway(name, settings, clock=clock),)
     ]
-
-
-def build_doorman(config: Config) -> Addresses:
-    """Return who decides about addresses, as *config* has it."""
-    return Addresses(domains=config.smtp.domains, numbers=NumberPolicy(config.numbers))
-
-
-def build_intake_settings(config: Config, node: str | None = None) -> Settings:
-    """Return what the reception of *node*, one of several, needs of *config*."""
-    return Settings(
-        verdict=config.smtp.reply == "verdict",
-        verdict_wait_s=config.smtp.verdict_wait,
-        lifetime_s=config.queue.lifetime,
-        keep_original_bytes=config.queue.keep_original,
-        node=node,
-    )
 
 
 def prepare_text(
@@ -305,14 +286,9 @@ class Bridge:
         return _Front(self._build_reception(config), build_doorman(config), meter=self._meter, clock=self._clock)
 
     def _build_reception(self, config: Config) -> Reception:
-        def reportable(sender: str, mail: Mail) -> bool:
-            return is_reportable(sender, mail, bounce_from=config.bounce.from_)
-
         return Reception(
             settings=build_intake_settings(config, self._node if self._membership is not None else None),
-            parse=parse_mail,
-            compose=Composer(config.message).compose_all,
-            is_reportable=reportable,
+            reader=build_reader(config),
             store=self._store,
             watch=self._watch,
             clock=self._clock,

@@ -53,8 +53,8 @@ class Settings:
 Compose = Callable[[Mail, Sequence[Recipient], datetime], Sequence[Message]]
 
 
-class Reception:
-    """Takes mails in; implements the door's ``smtp.contract.Reception``."""
+class Reader:
+    """Makes of a mail what is to be stored; it waits for nothing, so it runs wherever the door does."""
 
     def __init__(
         self,
@@ -63,6 +63,32 @@ class Reception:
         parse: Callable[[bytes], Mail],
         compose: Compose,
         is_reportable: Callable[[str, Mail], bool],
+    ) -> None:
+        self._settings = settings
+        self._parse = parse
+        self._compose = compose
+        self._is_reportable = is_reportable
+
+    def read(self, received: ReceivedMail) -> NewMail:
+        """Return what is to be stored of *received*. Raises: IntakeError with the reply to give."""
+        mail = with_sender(self._parse(received.content), received.sender)
+        log.info(
+            "received", id=received.id, client=received.client.address, user=received.client.user,
+            sender=received.sender, recipients=len(received.recipients), size_bytes=len(received.content),
+        )  # fmt: skip
+        messages = self._compose(mail, received.recipients, received.received_at)
+        reportable = self._is_reportable(received.sender, mail)
+        return prepare(received, mail, messages, settings=self._settings, reportable=reportable)
+
+
+class Reception:
+    """Takes mails in; implements the door's ``smtp.contract.Reception``."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        reader: Reader,
         store: Store,
         watch: Watch,
         clock: Clock,
@@ -71,9 +97,7 @@ class Reception:
         failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._settings = settings
-        self._parse = parse
-        self._compose = compose
-        self._is_reportable = is_reportable
+        self._reader = reader
         self._store = store
         self._watch = watch
         self._clock = clock
@@ -86,18 +110,13 @@ class Reception:
 
         Raises: IntakeError with the reply to give; StoreError when the queue cannot promise anything now.
         """
-        mail = with_sender(self._parse(received.content), received.sender)
-        log.info(
-            "received", id=received.id, client=received.client.address, user=received.client.user,
-            sender=received.sender, recipients=len(received.recipients), size_bytes=len(received.content),
-        )  # fmt: skip
-        messages = self._compose(mail, received.recipients, received.received_at)
-        reportable = self._is_reportable(received.sender, mail)
-        new = prepare(received, mail, messages, settings=self._settings, reportable=reportable)
-        return await self.keep(new, each=each)
+        return await self.keep(self._reader.read(received), each=each)
 
     async def keep(self, new: NewMail, *, each: bool = False) -> Sequence[Reply]:
         """Commit *new*, then wait for its verdict where the configuration says so, and return the replies."""
+        if self._settings.verdict and self._settings.node is not None:
+            # its client waits here, and only the node that sends it hears the verdict
+            new = replace(new, taken_by=self._settings.node)
         ids = [message.id for message in new.messages]
         self._failpoint("before commit")
         with self._watch.expect(ids) if self._settings.verdict else nullcontext() as verdicts:
@@ -158,7 +177,6 @@ def prepare(
         ret=received.ret, reportable=reportable, original=received.content[: settings.keep_original_bytes],
         size_bytes=len(received.content), messages=messages,
         hold_reports_until=verdict_ends_at if settings.verdict else None,
-        taken_by=settings.node if settings.verdict else None,
     )  # fmt: skip
 
 

@@ -53,6 +53,10 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"clock", "delivery.watch", "model", "queue.contract"},
         "joins door, intake and queue by functions that are handed in, and waits for verdicts",
     ),
+    "front": (
+        {"config.model", "intake", "model", "reception", "report.policy"},
+        "what stands before the queue, in the bridge's own process or in a worker: it loads neither store nor gateway",
+    ),
     "operator": ({"clock", "errors", "queue.contract", "report.dsn", "report.notice"}, "writes notices"),
     "admin": ({"clock", "errors", "model", "queue.contract"}, "works on a store, never on a running process"),
     "web": (
@@ -65,14 +69,14 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "simulator": ({"clock", "errors"}, "the other side of the wire: a mistake shared with the bridge would be unseen"),
     "app": (
         {
-            "clock", "config", "delivery", "errors", "gateway", "intake", "lean", "loops", "meter", "model", "operator",
+            "clock", "config", "delivery", "errors", "front", "gateway", "intake.compose", "lean", "loops", "meter", "model", "operator",
             "queue.contract", "reception", "report", "smtp", "web",
         },
         "the only file that knows all parts",
     ),
     "cli": (
         {
-            ".", "admin", "app", "clock", "config", "errors", "failpoints", "gateway.contract", "intake.compose",
+            ".", "admin", "app", "clock", "config", "errors", "failpoints", "front", "gateway.contract", "intake.compose",
             "intake.parse", "lean", "log", "model", "queue.connect", "queue.contract", "simulator",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",

@@ -39,7 +39,7 @@ async def preview(
     file: Path | None, addresses: tuple[str, ...], config_path: str | None, *, cost: bool, as_json: bool
 ) -> None:
     """Show what the mail in FILE (or on stdin) would become: sender, text, alphabet, parts."""
-    from mailbridge.app import build_doorman
+    from mailbridge.front import build_doorman
     from mailbridge.intake.compose import Composer
     from mailbridge.intake.parse import parse_mail
 

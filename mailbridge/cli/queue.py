@@ -77,8 +77,8 @@ def build_filter(
 
 
 def _phone(config: Config, text: str) -> str:
-    from mailbridge.app import build_doorman
     from mailbridge.cli.send import _quoted
+    from mailbridge.front import build_doorman
 
     domain = next(iter(config.smtp.domains))
     try:

@@ -30,7 +30,8 @@ from mailbridge.errors import IntakeError
 async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path: str | None, *, as_json: bool) -> None:
     """Queue TEXT for each PHONE; TEXT `-` is read from stdin. The running bridge sends it."""
     from mailbridge.admin import message_json
-    from mailbridge.app import build_doorman, prepare_text
+    from mailbridge.app import prepare_text
+    from mailbridge.front import build_doorman
     from mailbridge.model.mail import Client
 
     if len(phones_and_text) < 2:
