@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -58,6 +58,7 @@ from mailbridge.smtp.server import Door
 from mailbridge.web import callback, health, metrics
 from mailbridge.web.health import Check
 from mailbridge.web.server import WebServer, create_app
+from mailbridge.workers.team import Team
 
 log = structlog.get_logger()
 
@@ -144,17 +145,24 @@ class _Front:
         self._clock = clock
 
     async def receive(self, mail: ReceivedMail, *, each: bool) -> Sequence[Reply]:
+        return await self._metered(self.reception.receive(mail, each=each), 0.0)
+
+    async def _metered(self, answers: Awaitable[Sequence[Reply]], spent_s: float) -> Sequence[Reply]:
         began = self._clock.monotonic()
         try:
-            replies = await self.reception.receive(mail, each=each)
+            replies = await answers
         except IntakeError as error:
             self._meter.count_rejected(error.reply)
             raise
-        self._meter.accepted.observe(self._clock.monotonic() - began)
+        self._meter.accepted.observe(self._clock.monotonic() - began + spent_s)
         for reply in replies:
             if reply.code >= 400:
                 self._meter.count_rejected(reply)
         return replies
+
+    async def keep(self, new: NewMail, *, each: bool, spent_s: float) -> Sequence[Reply]:
+        """Keep what a worker has read, in *spent_s*; what it refused itself it tells ``Meter.count_rejected``."""
+        return await self._metered(self.reception.keep(new, each=each), spent_s)
 
     def sender(self, address: str, client: Client) -> str:
         try:
@@ -297,7 +305,9 @@ class Bridge:
             failpoint=self._failpoint,
         )
 
-    def _build_door(self, config: Config) -> Door:
+    def _build_door(self, config: Config) -> Door | Team:
+        if config.smtp.workers:
+            return Team(config, keep=self._front.keep, count_refused=self._meter.count_rejected, clock=self._clock)
         return Door(config.smtp, reception=self._front, doorman=self._front, users=config.users, clock=self._clock)
 
     def _build_web(self) -> WebServer | None:
@@ -387,6 +397,8 @@ class Bridge:
         front = self._build_front(config)
         if config.smtp != self._config.smtp:
             await self._move_door(config)
+        elif isinstance(self.door, Team):
+            await self.door.reload(config)
         else:
             self.door.reload_certificates()
             self.door.replace_users(config.users)

@@ -18,7 +18,7 @@ import traceback
 from collections.abc import MutableMapping
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 import structlog
 
@@ -38,10 +38,21 @@ _quote = json.encoder.encode_basestring_ascii
 EventDict = MutableMapping[str, Any]
 
 
-def configure(*, fmt: str = "json", level: str = "info", phones: str = "masked", stream: TextIO | None = None) -> None:
-    """Send structlog's events and the libraries' own warnings to *stream* (stdout by default)."""
+class LineTaker(Protocol):
+    """Takes finished lines, without their end; structlog calls it by the level, and all levels are one to it."""
+
+    def msg(self, line: str) -> None:
+        """Take one line."""
+        ...
+
+
+def configure(
+    *, fmt: str = "json", level: str = "info", phones: str = "masked", stream: TextIO | None = None,
+    lines: LineTaker | None = None,
+) -> None:  # fmt: skip
+    """Send structlog's events and the libraries' own warnings to *stream* (stdout by default), or to *lines*."""
     out = stream or sys.stdout
-    lines = _lines_to(out)
+    lines = lines or _lines_to(out)
     threshold = getattr(logging, level.upper())
     is_masked = phones == "masked"
     steps: list[structlog.typing.Processor]
@@ -69,6 +80,11 @@ def _exception(_logger: object, _level: str, event: EventDict) -> EventDict:
         if ours:
             event["at"] = f"{Path(ours[-1].filename).name}:{ours[-1].lineno}"
     return event
+
+
+def pass_on(line: str) -> None:
+    """Write a line that another process of ours has made."""
+    structlog.get_config()["logger_factory"]().msg(line)
 
 
 def flush() -> None:

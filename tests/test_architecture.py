@@ -67,17 +67,23 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "shows the parts and takes callbacks; holds no logic",
     ),
     "simulator": ({"clock", "errors"}, "the other side of the wire: a mistake shared with the bridge would be unseen"),
+    "workers": (
+        {
+            "clock", "config.model", "errors", "front", "lean", "log", "loops", "model", "queue.contract", "smtp",
+        },
+        "the door in other processes: what is to be stored goes over a line to the one with the queue",
+    ),
     "app": (
         {
             "clock", "config", "delivery", "errors", "front", "gateway", "intake.compose", "lean", "loops", "meter", "model", "operator",
-            "queue.contract", "reception", "report", "smtp", "web",
+            "queue.contract", "reception", "report", "smtp", "web", "workers.team",
         },
         "the only file that knows all parts",
     ),
     "cli": (
         {
             ".", "admin", "app", "clock", "config", "errors", "failpoints", "front", "gateway.contract", "intake.compose",
-            "intake.parse", "lean", "log", "model", "queue.connect", "queue.contract", "simulator",
+            "intake.parse", "lean", "log", "model", "queue.connect", "queue.contract", "simulator", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),
@@ -100,7 +106,20 @@ LIBRARIES: dict[str, set[str]] = {
     "pydantic": {"cli", "config", "web"},
     "rich": {"cli"},
     "sqlalchemy": {"queue"},
-    "structlog": {"app", "cli", "delivery", "lean", "log", "loops", "operator", "reception", "report", "smtp", "web"},
+    "structlog": {
+        "app",
+        "cli",
+        "delivery",
+        "lean",
+        "log",
+        "loops",
+        "operator",
+        "reception",
+        "report",
+        "smtp",
+        "web",
+        "workers",
+    },
     "uvloop": {"cli"},
     "yaml": {"cli", "config"},
 }

@@ -23,15 +23,6 @@ from mailbridge.errors import ConfigError
 log = structlog.get_logger()
 
 
-def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """Return uvloop's loop where it is installed."""
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
-
-
 def configure_log(config: Config) -> None:
     """Log as *config* has it."""
     logging_setup.configure(fmt=config.log.format, level=config.log.level, phones=config.log.phones)

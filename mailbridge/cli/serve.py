@@ -13,7 +13,8 @@ import click
 
 from mailbridge import log as logging_setup
 from mailbridge.cli.common import config_file, config_option, unread_config_option
-from mailbridge.cli.runner import STOPPED_AT_ONCE, configure_log, loop_factory, run_bridge
+from mailbridge.cli.event_loop import loop_factory
+from mailbridge.cli.runner import STOPPED_AT_ONCE, configure_log, run_bridge
 from mailbridge.config.load import load_config
 from mailbridge.config.model import Config
 

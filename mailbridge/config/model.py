@@ -104,6 +104,12 @@ class Smtp(Section):
     max_message_size: Size = Field(default=10_000_000, ge=100, le=100_000_000, description="Largest mail taken.")
     max_recipients: int = Field(default=100, ge=1, le=10_000, description="Most recipients of one mail.")
     max_connections: int = Field(default=1000, ge=1, le=100_000, description="Most sessions at a time.")
+    workers: int = Field(
+        default=0,
+        ge=0,
+        le=64,
+        description="Processes of their own for sessions and reading, some 45 MB each. 0: none, all in one process.",
+    )
     timeout: Duration = Field(
         default=300.0, ge=0.1, le=3600, description="How long a session may idle between commands."
     )

@@ -9,6 +9,7 @@ import os
 import socket
 import ssl
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,19 +53,55 @@ def parse_address(text: str) -> TcpAddress | UnixAddress:
     return TcpAddress(host=host, port=int(port))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BoundAddress:
+    """Sockets that listen, for other processes to accept on: one, or one for each family of the host."""
+
+    sockets: tuple[socket.socket, ...]
+    #: as ``OpenListener.addresses`` has them
+    addresses: tuple[str, ...]
+    #: of a unix socket
+    path: Path | None = None
+
+    def close(self) -> None:
+        """Take no more connections, once the others have closed theirs."""
+        for bound in self.sockets:
+            bound.close()
+        if self.path is not None:
+            self.path.unlink(missing_ok=True)
+
+
+async def bind_address(text: str) -> BoundAddress:
+    """Bind the address of a listener and listen, accepting nothing. Raises: OSError, ValueError."""
+    where = parse_address(text)
+    if isinstance(where, UnixAddress):
+        bound = _bind_unix(where.path)
+        bound.listen(_BACKLOG)
+        return BoundAddress(sockets=(bound,), addresses=(f"unix:{where.path}",), path=where.path)
+    # the loop's own way of binding, so that hosts, families and words of errors are those of a door in one process
+    server = await asyncio.get_running_loop().create_server(
+        asyncio.Protocol, where.host or None, where.port, start_serving=False
+    )
+    sockets = tuple(socket.socket(fileno=os.dup(bound.fileno())) for bound in server.sockets)
+    server.close()
+    for bound in sockets:
+        bound.listen(_BACKLOG)
+    return BoundAddress(sockets=sockets, addresses=tuple(_name(bound.getsockname()) for bound in sockets))
+
+
 class OpenListener:
     """A bound address. *tls* is given where TLS is implicit."""
 
     def __init__(self, site: Site, *, tls: ssl.SSLContext | None = None) -> None:
         self._site = site
         self._tls = tls
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._socket_path: Path | None = None
         #: where clients find it, as ``host:port``, ``[v6]:port`` or ``unix:/path``
         self.addresses: tuple[str, ...] = ()
 
-    async def open(self) -> None:
-        """Bind and listen. Raises: OSError, ValueError."""
+    async def open(self, sockets: Sequence[socket.socket] | None = None) -> None:
+        """Bind and listen, or accept on *sockets* that somebody else has bound. Raises: OSError, ValueError."""
         loop = asyncio.get_running_loop()
         where = parse_address(self._site.listener.address)
         handshake_s = self._site.limits.handshake_s if self._tls is not None else None
@@ -72,15 +109,24 @@ class OpenListener:
         def new_session() -> Session:
             return Session(self._site, loop)
 
+        if sockets is not None:
+            for bound in sockets:
+                self._servers.append(
+                    await loop.create_server(
+                        new_session, sock=bound, ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+                    )
+                )
+            return
         if isinstance(where, UnixAddress):
             bound = _bind_unix(where.path)
             self._socket_path = where.path
-            self._server = await loop.create_unix_server(
+            server = await loop.create_unix_server(
                 new_session, sock=bound, ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
             )
+            self._servers.append(server)
             self.addresses = (f"unix:{where.path}",)
             return
-        self._server = await loop.create_server(
+        server = await loop.create_server(
             new_session,
             where.host or None,
             where.port,
@@ -88,13 +134,14 @@ class OpenListener:
             backlog=_BACKLOG,
             ssl_handshake_timeout=handshake_s,
         )
-        self.addresses = tuple(_name(bound.getsockname()) for bound in self._server.sockets)
+        self._servers.append(server)
+        self.addresses = tuple(_name(bound.getsockname()) for bound in server.sockets)
 
     def close(self) -> None:
         """Take no more connections; those that exist go on."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
+        for server in self._servers:
+            server.close()
+        self._servers.clear()
         if self._socket_path is not None:
             with contextlib.suppress(FileNotFoundError):
                 self._socket_path.unlink()

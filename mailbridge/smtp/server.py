@@ -37,6 +37,7 @@ class Door:
         new_id: Callable[[], str] | None = None,
         log: Log | None = None,
         limits: Limits | None = None,
+        roll: Roll | None = None,
     ) -> None:
         self._smtp = smtp
         self._reception = reception
@@ -49,7 +50,7 @@ class Door:
         self._limits = limits or Limits()
         # asked once: a name look-up for each connection would stop the loop when the resolver is down
         self._hostname = smtp.hostname or socket.gethostname()
-        self._roll = Roll(max_sessions=smtp.max_connections)
+        self._roll = roll if roll is not None else Roll(max_sessions=smtp.max_connections)
         self._open: list[OpenListener] = []
         self._contexts: list[tuple[ssl.SSLContext, Listener]] = []
 
@@ -68,19 +69,23 @@ class Door:
         """Octets of mails coming in at this moment."""
         return self._roll.buffered_bytes
 
-    async def start(self) -> None:
-        """Open every listener, or none. Raises: OSError (address, certificate), ValueError (address, network)."""
+    async def start(self, bound: Sequence[Sequence[socket.socket]] | None = None) -> None:
+        """Open every listener, or none. Raises: OSError (address, certificate), ValueError (address, network).
+
+        *bound*: the sockets of each listener, where another process has bound them; it also tells where they are.
+        """
         # aiosmtpd logs commands, passwords and whole mails below WARNING
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         try:
-            for listener in self._smtp.listen:
+            for number, listener in enumerate(self._smtp.listen):
                 opened = self._prepare(listener)
                 self._open.append(opened)
-                await opened.open()
+                await opened.open(None if bound is None else bound[number])
         except BaseException:
             self._close_listeners()
             raise
-        self._log.info("listening", addresses=list(self.addresses))
+        if bound is None:
+            self._log.info("listening", addresses=list(self.addresses))
 
     def _id_of_now(self) -> str:
         return new_mail_id(self._clock.now().timestamp())
