@@ -1,4 +1,4 @@
-"""The workers as the process with the queue sees them: bound for, started, told, started again, and stopped.
+"""The workers as the process with the queue sees them: started, told, started again, and stopped.
 
 It stands where a ``Door`` would: the sockets are bound here and shared by all workers, so a worker that dies closes
 no port, and the others take what comes meanwhile.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pickle
 import signal
 import socket
 import subprocess
@@ -27,7 +28,7 @@ from mailbridge.queue.contract import NewMail
 from mailbridge.smtp.listener import BoundAddress, bind_address
 from mailbridge.smtp.tls import build_context
 from mailbridge.workers.channel import Channel, ChannelClosed
-from mailbridge.workers.parcels import pack_error, pack_replies, packing_of
+from mailbridge.workers.parcels import pack_error, pack_replies, packing_of, unpack_reply
 from mailbridge.workers.seats import Seats
 from mailbridge.workers.worker import Opening, needs_of_door
 
@@ -39,6 +40,7 @@ _START_S, _FOLLOW_S = 30.0, 10.0
 _STOP_LATE_S, _END_S = 8.0, 3.0
 #: a worker that ended is started again after this; twice as long each time, unless it had lived for a while
 _LEAST_PAUSE_S, _MOST_PAUSE_S, _GOOD_LIFE_S = 0.1, 30.0, 60.0
+_NEW_MAIL = packing_of(NewMail)
 
 
 class Keep(Protocol):
@@ -124,28 +126,37 @@ class Team:
         pause_s = _LEAST_PAUSE_S
         while not self._closing.is_set():
             began_s = self._clock.monotonic()
-            member = self._members[number] = await self._launch()
-            trouble = await self._open(number, member)
-            member.is_up = not trouble
-            if not first.done():
-                first.set_result(trouble)
-            if not trouble:
-                await member.channel.closed.wait()
-            member.is_up = False
-            member.channel.close()
-            how = await member.ended(_END_S)
+            how = await self._run_one(number, first)
             if self._closing.is_set():
                 return
-            assert self._seats is not None
-            self._seats.note(number, 0)
             if self._clock.monotonic() - began_s >= _GOOD_LIFE_S:
                 pause_s = _LEAST_PAUSE_S
-            log.error(
-                "worker ended", worker=number + 1, pid=member.process.pid, how=how, because=trouble, again_in_s=pause_s
-            )
+            log.error("worker ended", worker=number + 1, how=how, again_in_s=pause_s)
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._closing.wait(), pause_s)
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
+
+    async def _run_one(self, number: int, first: asyncio.Future[str]) -> str:
+        """Start a worker and wait for its end; return how it was."""
+        assert self._seats is not None
+        try:
+            member = self._members[number] = await self._launch()
+        except OSError as error:
+            if not first.done():
+                first.set_result(str(error))
+            return str(error)
+        trouble = await self._open(number, member)
+        member.is_up = not trouble
+        if not first.done():
+            first.set_result(trouble)
+        if not trouble:
+            await member.channel.closed.wait()
+        member.is_up = False
+        member.channel.close()
+        how = await member.ended(_END_S)
+        if not self._closing.is_set():
+            self._seats.note(number, 0)
+        return f"{how}: {trouble}" if trouble else how
 
     async def _launch(self) -> _Member:
         """Start a process of this very program; it hears over the line what it is to do."""
@@ -167,7 +178,10 @@ class Team:
         _, channel = await asyncio.get_running_loop().create_unix_connection(
             lambda: Channel(answer=self._answer, hear=self._hear), sock=ours
         )
-        return _Member(process, channel)
+        member = _Member(process, channel)
+        if self._closing.is_set():
+            channel.close()
+        return member
 
     async def _open(self, number: int, member: _Member) -> str:
         """Let a new worker open its door, and follow what was reloaded meanwhile; return what went wrong."""
@@ -180,30 +194,32 @@ class Team:
             seats_fd=self._seats.fd,
             listening_fds=tuple(tuple(one.fileno() for one in bound.sockets) for bound in self._bound),
         )
-        trouble = await _order(member, "open", opening, limit_s=_START_S)
+        trouble = await _order(member, "open", pickle.dumps(opening), limit_s=_START_S)
         while not trouble and sent is not self._config:
             sent = self._config
-            trouble = await _order(member, "follow", needs_of_door(sent), limit_s=_FOLLOW_S)
+            trouble = await _order(member, "follow", pickle.dumps(needs_of_door(sent)), limit_s=_FOLLOW_S)
         return trouble
 
     # -- what workers say
     async def _answer(self, _kind: str, value: Any) -> Any:
         """Keep a mail; there is no other question."""
         parcel, each, spent_s = value
+        mail_id = None
         try:
-            new = packing_of(NewMail).unpack(parcel)
+            new = _NEW_MAIL.load(parcel)
+            mail_id = new.id
             return pack_replies(await self._keep(new, each=each, spent_s=spent_s))
         except MailbridgeError as error:
             return pack_error(error)
         except Exception as error:
-            log.exception("reception_failed", id=parcel[0])
+            log.exception("reception_failed", id=mail_id)
             return pack_error(error)
 
     def _hear(self, kind: str, value: Any) -> None:
         if kind == "log":
             logging_setup.pass_on(value)
         else:
-            self._count_refused(packing_of(Reply).unpack(value))
+            self._count_refused(unpack_reply(value))
 
     # -- changing and stopping
     async def reload(self, config: Config) -> None:
@@ -217,7 +233,7 @@ class Team:
         await asyncio.gather(*(self._follow(member, config) for member in up))
 
     async def _follow(self, member: _Member, config: Config) -> None:
-        if await _order(member, "follow", needs_of_door(config), limit_s=_FOLLOW_S):
+        if await _order(member, "follow", pickle.dumps(needs_of_door(config)), limit_s=_FOLLOW_S):
             member.process.kill()
 
     async def stop(self, drain_s: float = 10.0) -> None:

@@ -7,6 +7,7 @@ a worker whose queue is gone can promise nothing, so it puts its clients off and
 from __future__ import annotations
 
 import asyncio
+import pickle
 import signal
 import socket
 from collections import deque
@@ -30,7 +31,7 @@ from mailbridge.smtp.passwords import UserPasswords
 from mailbridge.smtp.server import Door
 from mailbridge.smtp.site import Limits
 from mailbridge.workers.channel import Channel, ChannelClosed
-from mailbridge.workers.parcels import packing_of, unpack_answer
+from mailbridge.workers.parcels import pack_reply, packing_of, unpack_answer
 from mailbridge.workers.seats import Seats, SharedRoll
 
 log = structlog.get_logger()
@@ -41,6 +42,7 @@ _MOST_UNANSWERED_BYTES = 32 * 1024 * 1024
 _LAST_WORDS_S, _END_S = 1.0, 10
 #: password checks at a time, all workers together; each takes 64 MiB
 _PASSWORD_CHECKS = 2
+_NEW_MAIL = packing_of(NewMail)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,7 +105,7 @@ class _Front:
         self._doorman, self._reader = build_doorman(config), build_reader(config)
 
     def _count_refused(self, refusal: Reply) -> None:
-        self._channel.tell("refused", packing_of(Reply).pack(refusal))
+        self._channel.tell("refused", pack_reply(refusal))
 
     def sender(self, address: str, client: Client) -> str:
         try:
@@ -130,7 +132,7 @@ class _Front:
         size_bytes = len(new.original)
         await self._allowance.take(size_bytes)
         try:
-            parcel = packing_of(NewMail).pack(new)
+            parcel = _NEW_MAIL.dump(new)
             answer = await self._channel.ask("keep", (parcel, each, self._clock.monotonic() - began))
         except ChannelClosed:
             raise StoreError("the process with the queue is gone") from None
@@ -168,9 +170,9 @@ class _Worker:
         """Carry out what the process with the queue wants; return what went wrong, or nothing."""
         try:
             if kind == "open":
-                await self._open(value)
+                await self._open(pickle.loads(value))  # noqa: S301  of the process that started this one
             elif kind == "follow":
-                self._follow(value)
+                self._follow(pickle.loads(value))  # noqa: S301  as above
             elif kind == "stop":
                 self.is_stopped = True
                 await self.stop(value)
