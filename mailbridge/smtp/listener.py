@@ -110,12 +110,13 @@ class OpenListener:
             return Session(self._site, loop)
 
         if sockets is not None:
-            for bound in sockets:
-                self._servers.append(
-                    await loop.create_server(
-                        new_session, sock=bound, ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
-                    )
+            # of their own, so that to close them leaves the shared ones open
+            self._servers = [
+                await loop.create_server(
+                    new_session, sock=bound.dup(), ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
                 )
+                for bound in sockets
+            ]
             return
         if isinstance(where, UnixAddress):
             bound = _bind_unix(where.path)

@@ -52,6 +52,7 @@ class Door:
         self._hostname = smtp.hostname or socket.gethostname()
         self._roll = roll if roll is not None else Roll(max_sessions=smtp.max_connections)
         self._open: list[OpenListener] = []
+        self._bound: Sequence[Sequence[socket.socket]] | None = None
         self._contexts: list[tuple[ssl.SSLContext, Listener]] = []
 
     @property
@@ -76,6 +77,7 @@ class Door:
         """
         # aiosmtpd logs commands, passwords and whole mails below WARNING
         logging.getLogger("mail.log").setLevel(logging.WARNING)
+        self._bound = bound
         try:
             for number, listener in enumerate(self._smtp.listen):
                 opened = self._prepare(listener)
@@ -86,6 +88,18 @@ class Door:
             raise
         if bound is None:
             self._log.info("listening", addresses=list(self.addresses))
+
+    def pause(self) -> None:
+        """Leave new connections to the other processes that accept on the same sockets; sessions go on."""
+        for opened in self._open:
+            opened.close()
+
+    async def resume(self) -> None:
+        """Accept again after a pause; without effect when the door was closed meanwhile."""
+        for opened, sockets in zip(tuple(self._open), self._bound or (), strict=False):
+            await opened.open(sockets)
+            if self._bound is None:
+                opened.close()
 
     def _id_of_now(self) -> str:
         return new_mail_id(self._clock.now().timestamp())
@@ -137,5 +151,9 @@ class Door:
     def _close_listeners(self) -> None:
         for opened in self._open:
             opened.close()
+        for bound in self._bound or ():
+            for one in bound:
+                one.close()
+        self._bound = None
         self._open.clear()
         self._contexts.clear()

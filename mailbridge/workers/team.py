@@ -155,7 +155,7 @@ class Team:
         member.channel.close()
         how = await member.ended(_END_S)
         if not self._closing.is_set():
-            self._seats.note(number, 0)
+            self._seats.leave(number)
         return f"{how}: {trouble}" if trouble else how
 
     async def _launch(self) -> _Member:

@@ -32,7 +32,7 @@ from mailbridge.smtp.server import Door
 from mailbridge.smtp.site import Limits
 from mailbridge.workers.channel import Channel, ChannelClosed
 from mailbridge.workers.parcels import pack_reply, packing_of, unpack_answer
-from mailbridge.workers.seats import Seats, SharedRoll
+from mailbridge.workers.seats import Courtesy, Seats, SharedRoll
 
 log = structlog.get_logger()
 
@@ -188,12 +188,14 @@ class _Worker:
         seats = Seats(opening.workers, opening.seats_fd)
         self._passwords = UserPasswords(config.users, workers=max(1, _PASSWORD_CHECKS // opening.workers))
         limits = Limits()
+        roll = SharedRoll(max_sessions=config.smtp.max_connections, seats=seats, worker=opening.worker)
         self._door = Door(
             config.smtp, reception=front, doorman=front, passwords=self._passwords, clock=self._clock,
             limits=replace(limits, buffered_bytes=limits.buffered_bytes // opening.workers),
-            roll=SharedRoll(max_sessions=config.smtp.max_connections, seats=seats, worker=opening.worker),
+            roll=roll,
         )  # fmt: skip
         await self._door.start([[socket.socket(fileno=fd) for fd in fds] for fds in opening.listening_fds])
+        Courtesy(roll, pause=self._door.pause, resume=self._door.resume)
         lean.settle()
         duty = Loop("memory", lean.GiveBack(lambda: front.mails), clock=self._clock)
         self._memory = asyncio.create_task(duty.run(), name="memory")

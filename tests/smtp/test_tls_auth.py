@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 import uvloop
 from argon2 import PasswordHasher
 
@@ -20,31 +19,12 @@ from mailbridge.model.mail import Client
 from mailbridge.smtp.passwords import UserPasswords
 from mailbridge.smtp.session import Session
 from mailbridge.smtp.site import Limits
+from tests.support.certificates import Certificates
 from tests.support.door import TestDoor, hear, open_door, say, until
 
 CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 USERS = [User(name="zabbix", password=CHEAP.hash("s3cret"), role="send")]  # type: ignore[arg-type]
 RCPT = "79991234567@sms.local"
-
-
-class Certificates:
-    """A certificate on disk, and a client's context that trusts it."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._authority = trustme.CA()
-        self.client = ssl.create_default_context()
-        self._authority.configure_trust(self.client)
-        self.renew()
-
-    def renew(self) -> None:
-        issued = self._authority.issue_cert("127.0.0.1", "localhost")
-        issued.cert_chain_pems[0].write_to_path(self._folder / "cert.pem")
-        issued.private_key_pem.write_to_path(self._folder / "key.pem")
-
-    def listener(self, tls: str, **keys: Any) -> dict[str, Any]:
-        paths = {"certificate": str(self._folder / "cert.pem"), "private_key": str(self._folder / "key.pem")}
-        return {"tls": tls, **paths, **keys}
 
 
 @pytest.fixture

@@ -1,0 +1,348 @@
+"""The program with its door in two worker processes: everything a client sees is as in one process, and more survives."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import signal
+import smtplib
+import socket
+import sqlite3
+import ssl
+import time
+import urllib.request
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import yaml
+from argon2 import PasswordHasher
+
+from mailbridge.simulator.faults import parse_fault
+from mailbridge.simulator.settings import AccountSettings, Limits, SimulatorSettings
+from tests.support.bridge import Bridge, merged, running_bridge
+from tests.support.certificates import Certificates
+from tests.support.crash import CrashTest, Mail, _reply
+from tests.support.programs import until
+from tests.support.workers import VARIABLE, workers_of
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
+
+GATEWAY = SimulatorSettings(
+    accounts=(AccountSettings(balance=Decimal(10**9)),),
+    limits=Limits(status_per_minute=None, balance_per_minute=None),
+    keep=100_000,
+)
+PHONE = "79991234567@sms.local"
+CHEAP = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+def running_workers(folder: Path, changes: dict[str, Any] | None = None, **kwargs: Any) -> Any:
+    """Run a bridge with two workers, whose SMS are the bodies of the mails."""
+    ours = {"smtp": {"workers": 2}, "message": {"text": "{{ body }}"}}
+    return running_bridge(folder, merged(ours, changes or {}), simulator=GATEWAY, **kwargs)
+
+
+def send(port: int, *to: str, text: str = "hello", client: smtplib.SMTP | None = None) -> tuple[int, str]:
+    """Send a mail, on a connection of its own unless *client* is given, and return the answer to its content."""
+    with client or smtplib.SMTP("127.0.0.1", port, timeout=30) as session:
+        session.ehlo_or_helo_if_needed()
+        session.mail("nagios@example.org")
+        for one in to or (PHONE,):
+            assert session.rcpt(one)[0] == 250
+        code, words = session.data(f"Subject: s\r\n\r\n{text}\r\n".encode())
+        return code, words.decode()
+
+
+async def load(port: int, name: str, acknowledged: set[str], *, mails: int) -> None:
+    """Hand *mails* over, each once; on a new connection after one that was cut, until nobody listens."""
+    waiting = [Mail(f"{name} {n}", (f"+7916{abs(hash((name, n))) % 10**7:07}",)) for n in range(mails)]
+    while waiting:
+        try:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        except OSError:
+            return
+        try:
+            await _reply(reader)
+            writer.write(b"EHLO client.example.org\r\n")
+            await _reply(reader)
+            while waiting:
+                mail = waiting.pop()
+                for line in (*mail.lines(), mail.content()):
+                    writer.write(line)
+                    code = await _reply(reader)
+                if code == 250:
+                    acknowledged.add(mail.name)
+        except (OSError, asyncio.IncompleteReadError):
+            pass
+        finally:
+            writer.close()
+
+
+def metrics(bridge: Bridge) -> dict[str, float]:
+    """Return what ``/metrics`` says, by sample."""
+    with urllib.request.urlopen(f"{bridge.web}/metrics", timeout=10) as answer:
+        lines = answer.read().decode().splitlines()
+    return {name: float(value) for name, _, value in (line.rpartition(" ") for line in lines if line[:1] != "#")}
+
+
+# ------------------------------------------------------------------------------------------------ what clients see
+async def test_both_workers_take_mails_and_all_is_counted_and_logged_in_one_place(tmp_path):
+    """No line of the log is torn, a mail is received before it is queued, and metrics count what either refused."""
+    acknowledged: set[str] = set()
+    async with running_workers(tmp_path) as bridge:
+        before = [sum(process.cpu_times()[:2]) for process in workers_of(bridge)]
+        await asyncio.gather(*(load(bridge.port, f"client {n}", acknowledged, mails=20) for n in range(20)))
+        with smtplib.SMTP("127.0.0.1", bridge.port) as client:
+            client.ehlo()
+            client.mail("a@example.org")
+            refused = client.rcpt("79991234567@example.org")
+        await until(lambda: len(bridge.events_called("queued")) == 400, saying=bridge.what_it_said)
+        after = [sum(process.cpu_times()[:2]) for process in workers_of(bridge)]
+        seen = await asyncio.to_thread(metrics, bridge)
+
+    names = [(event["event"], event["id"]) for event in bridge.events if event["event"] in {"received", "queued"}]
+    places = {name: place for place, name in enumerate(names)}
+    assert len(acknowledged) == 400
+    assert refused[0] == 550
+    assert min(later - earlier for earlier, later in zip(before, after, strict=True)) > 0.03
+    assert bridge.other_output == []
+    assert all(
+        places["received", id_.partition(".")[0]] < place for (kind, id_), place in places.items() if kind == "queued"
+    )
+    assert len(bridge.events_called("rejected")) == 1
+    assert seen['mailbridge_mails_total{result="taken"}'] == seen["mailbridge_accept_seconds_count"] == 400
+    assert seen['mailbridge_rejected_total{reply="550 5.7.1"}'] == 1
+
+
+async def test_every_kind_of_listener_and_answer(tmp_path):
+    """TLS with AUTH, implicit TLS, a unix socket with LMTP, and the gateway's verdict in the reply."""
+    certificates = Certificates(tmp_path)
+    path = tmp_path / "lmtp.sock"
+    listen = [
+        {"address": "127.0.0.1:0"},
+        certificates.listener("starttls", address="127.0.0.1:0", auth="required"),
+        certificates.listener("implicit", address="[::1]:0"),
+        {"address": f"unix:{path}", "protocol": "lmtp"},
+    ]
+    users = [{"name": "zabbix", "password": CHEAP.hash("s3cret")}]
+    changes = {"smtp": {"listen": listen, "reply": "verdict"}, "users": users}
+    async with running_workers(tmp_path, changes) as bridge:
+        plain, starttls, _ = (port for _, port in bridge.addresses)
+        implicit = bridge.addresses[2]
+
+        def signed_in(password: str) -> tuple[int, str]:
+            client = smtplib.SMTP("127.0.0.1", starttls, timeout=30)
+            client.starttls(context=certificates.client)
+            client.login("zabbix", password)
+            return send(starttls, client=client)
+
+        def inside_tls() -> tuple[int, str]:
+            context = ssl.create_default_context(cadata=None)
+            context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+            return send(0, text="tls", client=smtplib.SMTP_SSL(*implicit, context=context, timeout=30))
+
+        def lmtp() -> list[tuple[int, bytes]]:
+            with smtplib.LMTP(str(path), timeout=30) as client:
+                client.ehlo()
+                client.mail("a@example.org")
+                codes = [client.rcpt(to)[0] for to in (PHONE, "79990000107@sms.local")]
+                assert codes == [250, 250]
+                first = client.data(b"Subject: s\r\n\r\nlmtp\r\n")
+                return [first, client.getreply()]
+
+        verdict = await asyncio.to_thread(send, plain)
+        refused = await asyncio.to_thread(send, plain, "79990000107@sms.local", text="refused")
+        signed = await asyncio.to_thread(signed_in, "s3cret")
+        with pytest.raises(smtplib.SMTPAuthenticationError):
+            await asyncio.to_thread(signed_in, "wrong")
+        encrypted = await asyncio.to_thread(inside_tls)
+        answers = await asyncio.to_thread(lmtp)
+        mode = path.stat().st_mode & 0o777
+
+    assert re.fullmatch(r"2\.0\.0 Ok: queued as \w{10}; sent, gateway id \d+, parts 1", verdict[1])
+    assert refused == (550, "5.1.3 SMSC error 7: invalid number")
+    assert signed[0] == encrypted[0] == 250
+    assert [code for code, _ in answers] == [250, 550]
+    assert mode == 0o660
+    assert not path.exists()
+
+
+async def test_connections_are_counted_together(tmp_path):
+    """The third of ``max_connections: 2`` is sent away, whichever worker has the other two."""
+    async with running_workers(tmp_path, {"smtp": {"max_connections": 2}}) as bridge:
+        inside = [await asyncio.open_connection("127.0.0.1", bridge.port) for _ in range(2)]
+        greetings = [await reader.readline() for reader, _ in inside]
+        turned_away = []
+        for _ in range(10):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+            turned_away.append(await reader.readline())
+            writer.close()
+        for _, writer in inside:
+            writer.close()
+
+        def comes_in() -> bool:
+            with socket.create_connection(("127.0.0.1", bridge.port)) as client:
+                return client.recv(100).startswith(b"220 ")
+
+        await until(comes_in)
+
+    assert all(line.startswith(b"220 ") for line in greetings)
+    assert all(line.startswith(b"421 4.7.0") for line in turned_away)
+
+
+# ----------------------------------------------------------------------------------------------------- what survives
+async def test_a_worker_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path):
+    """The port stays open, the others go on, another takes its place, and each acknowledged mail is sent once."""
+    acknowledged: set[str] = set()
+    async with running_workers(tmp_path) as bridge:
+        clients = [asyncio.create_task(load(bridge.port, f"client {n}", acknowledged, mails=30)) for n in range(20)]
+        for count in (1, 2):
+            reached = len(acknowledged) + 100
+            await until(lambda reached=reached: len(acknowledged) >= reached)
+            workers_of(bridge)[0].kill()
+            await until(lambda count=count: len(bridge.events_called("worker ended")) == count)
+            assert (await asyncio.to_thread(send, bridge.port, text=f"meanwhile {count}"))[0] == 250
+        await asyncio.gather(*clients)
+        await until(lambda: len(workers_of(bridge)) == 2)
+        texts = [message["text"] for message in await bridge.messages(len(acknowledged) + 2)]
+
+    assert len(acknowledged) > 500
+    assert acknowledged <= set(texts)
+    assert len(texts) == len(set(texts))
+    assert {event["how"] for event in bridge.events_called("worker ended")} == {"SIGKILL"}
+
+
+async def test_workers_whose_queue_was_killed_put_their_clients_off_and_leave_the_port(tmp_path):
+    """Idle clients hear 421, one within a mail 451 or 421; the next bridge has the same port at once."""
+    port_of = {"smtp": {"listen": [{"address": "127.0.0.1:0"}]}}
+    async with running_workers(tmp_path, port_of) as bridge:
+        port = bridge.port
+        bridge.config_file.write_text(bridge.config_file.read_text().replace("127.0.0.1:0", f"127.0.0.1:{port}", 1))
+        left = workers_of(bridge)
+        idle, writer = await asyncio.open_connection("127.0.0.1", port)
+        await idle.readline()
+        within, within_writer = await asyncio.open_connection("127.0.0.1", port)
+        await _reply(within)
+        within_writer.write(b"EHLO client.example.org\r\n")
+        await _reply(within)
+        for line in Mail("within", ("+79991234567",)).lines():
+            within_writer.write(line)
+            await _reply(within)
+        within_writer.write(b"Subject: half")
+        await asyncio.sleep(0.1)
+        began_s = time.monotonic()
+        await asyncio.gather(bridge.kill(), until(lambda: not any(is_running(one) for one in left)))
+        took_s = time.monotonic() - began_s
+        goodbye, last_words = await idle.read(), await within.read()
+        writer.close()
+        within_writer.close()
+        await bridge.start()
+        again = await asyncio.to_thread(send, bridge.port)
+
+    assert took_s < 5
+    assert goodbye.startswith(b"421 4.3.2")
+    assert last_words.startswith((b"421 4.3.2", b"451 4.3.0"))
+    assert (bridge.port, again[0]) == (port, 250)
+
+
+def is_running(process: psutil.Process) -> bool:
+    """Tell whether a process still does something."""
+    return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+
+
+async def test_nothing_is_lost_or_doubled_by_kill_9_of_the_queue_under_load(tmp_path, monkeypatch):
+    """Cycles of load, kill -9 and restart as in one process; the workers of the one before are no hindrance."""
+    monkeypatch.setenv(VARIABLE, "2")
+    figures = await CrashTest(tmp_path, seed=5).run(3)
+    assert figures.is_good, f"{figures.table()}\n{figures.lost[:5]}\n{figures.doubled[:5]}"
+    assert figures.acknowledged > 20
+
+
+async def test_a_queue_that_cannot_be_written_is_answered_as_in_one_process(tmp_path):
+    """451, and the mail is taken once the trouble is over."""
+    async with running_workers(tmp_path) as bridge:
+        database = sqlite3.connect(tmp_path / "queue.db", isolation_level=None)
+        database.execute("ALTER TABLE mails RENAME TO away")
+        troubled = await asyncio.to_thread(send, bridge.port)
+        database.execute("ALTER TABLE away RENAME TO mails")
+        database.close()
+        taken = await asyncio.to_thread(send, bridge.port)
+
+    assert troubled == (451, "4.3.0 Local error, try later")
+    assert taken[0] == 250
+
+
+# -------------------------------------------------------------------------------------------------------- reloading
+async def test_a_reload_reaches_every_worker(tmp_path):
+    """Text, users and certificate are the new ones on every connection after it; sessions go on; workers stay."""
+    certificates = Certificates(tmp_path)
+    listener = certificates.listener("starttls", address="127.0.0.1:0", auth="optional")
+    users = [{"name": "zabbix", "password": CHEAP.hash("old")}]
+    async with running_workers(tmp_path, {"smtp": {"listen": [listener]}, "users": users}) as bridge:
+        before = {process.pid for process in workers_of(bridge)}
+        stays = smtplib.SMTP("127.0.0.1", bridge.port, timeout=30)
+        await asyncio.to_thread(stays.ehlo)
+        config = yaml.safe_load(bridge.config_file.read_text())
+        renewed = {"message": {"text": "new {{ body }}"}, "users": [{"name": "zabbix", "password": CHEAP.hash("new")}]}
+        bridge.config_file.write_text(yaml.safe_dump(merged(config, renewed)))
+        certificates.renew()
+        assert bridge.process is not None
+        bridge.process.send_signal(signal.SIGHUP)
+        await until(lambda: bridge.events_called("reloaded"), saying=bridge.what_it_said)
+
+        def signed_in(password: str) -> tuple[int, bytes | None]:
+            with smtplib.SMTP("127.0.0.1", bridge.port, timeout=30) as client:
+                client.starttls(context=certificates.client)
+                client.ehlo()
+                assert isinstance(client.sock, ssl.SSLSocket)
+                certificate = client.sock.getpeercert(binary_form=True)
+                try:
+                    return client.login("zabbix", password)[0], certificate
+                except smtplib.SMTPAuthenticationError as error:
+                    return error.smtp_code, certificate
+
+        heard = [await asyncio.to_thread(signed_in, word) for word in ("old", "new") * 4]
+        await asyncio.to_thread(send, bridge.port, client=stays)
+        (message,) = await bridge.messages()
+        after = {process.pid for process in workers_of(bridge)}
+
+    expected = ssl.PEM_cert_to_DER_cert((tmp_path / "cert.pem").read_text())
+    assert [code for code, _ in heard] == [535, 235] * 4
+    assert {certificate for _, certificate in heard} == {expected}
+    assert message["text"] == "new hello"
+    assert after == before
+
+
+async def test_a_bad_certificate_refuses_the_reload_for_all_workers(tmp_path):
+    """The old one goes on; no worker is lost over it."""
+    certificates = Certificates(tmp_path)
+    listener = certificates.listener("starttls", address="127.0.0.1:0")
+    async with running_workers(tmp_path, {"smtp": {"listen": [listener]}}) as bridge:
+        (tmp_path / "cert.pem").write_text("not a certificate")
+        assert bridge.process is not None
+        bridge.process.send_signal(signal.SIGHUP)
+        await until(lambda: bridge.events_called("reload refused"), saying=bridge.what_it_said)
+        answer = await asyncio.to_thread(send, bridge.port)
+
+    assert answer[0] == 250
+    assert bridge.events_called("worker ended") == []
+
+
+# ---------------------------------------------------------------------------------------------------- back-pressure
+async def test_a_slow_gateway_in_verdict_mode_holds_up_nobody_else(tmp_path):
+    """Two hundred clients wait for their verdicts at the same time, each mail committed at once."""
+    changes = {"smtp": {"reply": "verdict", "verdict_wait": "20s"}}
+    async with running_workers(tmp_path, changes) as bridge:
+        bridge.simulator.carrier.faults.add(parse_fault({"wire": "hang", "stage": "before", "methods": ["send"]}))
+        clients = [asyncio.create_task(load(bridge.port, f"client {n}", set(), mails=1)) for n in range(200)]
+        await until(lambda: len(bridge.events_called("queued")) == 200, saying=bridge.what_it_said)
+        waiting = [client for client in clients if not client.done()]
+        bridge.simulator.carrier.faults.clear()
+        for client in clients:
+            client.cancel()
+        await asyncio.gather(*clients, return_exceptions=True)
+
+    assert waiting
