@@ -13,15 +13,21 @@ from typing import Any
 from bench import postfix, rig
 from bench.turns import MODES, Contestant, Pressure, Say, take_rounds
 
+#: ``smtp.workers`` of the bridge that uses more than one core
+WORKERS = 2
+
 
 def measure(options: argparse.Namespace, folder: Path, say: Say) -> dict[str, Any]:
     """Return the turns of each contestant, by mode."""
     pressure = Pressure(options.seconds, options.rounds, options.sessions, options.client)
     with ExitStack() as stack:
-        gateway = stack.enter_context(rig.gateway())
+        gateway, spread = (stack.enter_context(rig.gateway()) for _ in range(2))
         field = {
             "aiosmtpd": Contestant([stack.enter_context(rig.floor())]),
             "mailbridge": Contestant([stack.enter_context(rig.bridge(folder / "bridge", gateway.port))], gateway),
+            f"mailbridge, {WORKERS} workers": Contestant(
+                [stack.enter_context(rig.bridge(folder / "workers", spread.port, workers=WORKERS))], spread
+            ),
         }
         try:
             taker = stack.enter_context(postfix.running(options.folder))

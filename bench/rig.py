@@ -128,10 +128,15 @@ def gateway(delay_ms: float = 50) -> Iterator[Gateway]:
 
 
 @contextmanager
-def bridge(folder: Path, gateway_port: int, *, queue_url: str = "") -> Iterator[Server]:
+def bridge(folder: Path, gateway_port: int, *, queue_url: str = "", workers: int = 0) -> Iterator[Server]:
     """Run ``mailbridge serve`` with its log in *folder*, and its queue unless *queue_url* says where that is."""
     config = {
-        "smtp": {"hostname": "sms.example.org", "listen": [{"address": "127.0.0.1:0"}], "reply": "queued"},
+        "smtp": {
+            "hostname": "sms.example.org",
+            "listen": [{"address": "127.0.0.1:0"}],
+            "reply": "queued",
+            "workers": workers,
+        },
         "gateways": {"main": {"url": [f"http://127.0.0.1:{gateway_port}"], "login": "bench", "password": "bench"}},
         "queue": {"url": queue_url or f"sqlite:///{folder}/queue.db"},
         "bounce": {"mode": "log"},

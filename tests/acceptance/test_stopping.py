@@ -39,7 +39,8 @@ def bridge_with(folder: Path, url: str, changes: dict[str, Any]) -> Bridge:
     return bridge
 
 
-@pytest.mark.parametrize("answered", [True, False])
+@pytest.mark.parametrize(("workers", "answered"), [(0, True), (0, False), (2, True)], indirect=["workers"])
+@pytest.mark.usefixtures("workers")
 async def test_a_client_that_waits_for_a_verdict_at_the_end_hears_that_its_mail_is_safe(tmp_path, answered):
     """SIGTERM: the client gets its 250 and its 221, the answer of the gateway is kept, nothing goes out twice."""
     gate = asyncio.Event()
@@ -90,6 +91,7 @@ async def test_who_is_slow_at_the_web_listener_holds_up_no_stop(tmp_path):
         assert took_s < 10
 
 
+@pytest.mark.usefixtures("workers")
 async def test_a_second_sigterm_stops_at_once_and_the_next_start_asks_what_became_of_it(tmp_path):
     """Nothing waits, the exit code says so, and the message in flight is asked about, never sent blindly."""
     gate = asyncio.Event()

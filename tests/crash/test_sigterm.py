@@ -55,6 +55,7 @@ async def client(port: int, name: str) -> tuple[list[str], int]:
     return acknowledged, code
 
 
+@pytest.mark.usefixtures("workers")
 async def test_stopped_under_load(tmp_path: Path) -> None:
     """Each client hears 250 or 421, the exit is 0 within 15 s, and what was acknowledged is sent once by the next."""
     settings = SimulatorSettings(limits=LIMITS, latency_s=0.2, keep=100_000)

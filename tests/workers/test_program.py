@@ -11,6 +11,7 @@ import sqlite3
 import ssl
 import time
 import urllib.request
+from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -24,9 +25,9 @@ from mailbridge.simulator.faults import parse_fault
 from mailbridge.simulator.settings import AccountSettings, Limits, SimulatorSettings
 from tests.support.bridge import Bridge, merged, running_bridge
 from tests.support.certificates import Certificates
-from tests.support.crash import CrashTest, Mail, _reply
+from tests.support.crash import Mail, _reply
 from tests.support.programs import until
-from tests.support.workers import VARIABLE, workers_of
+from tests.support.workers import workers_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
 
@@ -47,7 +48,7 @@ def running_workers(folder: Path, changes: dict[str, Any] | None = None, **kwarg
 
 def send(port: int, *to: str, text: str = "hello", client: smtplib.SMTP | None = None) -> tuple[int, str]:
     """Send a mail, on a connection of its own unless *client* is given, and return the answer to its content."""
-    with client or smtplib.SMTP("127.0.0.1", port, timeout=30) as session:
+    with nullcontext(client) if client else smtplib.SMTP("127.0.0.1", port, timeout=30) as session:
         session.ehlo_or_helo_if_needed()
         session.mail("nagios@example.org")
         for one in to or (PHONE,):
@@ -134,15 +135,16 @@ async def test_every_kind_of_listener_and_answer(tmp_path):
         implicit = bridge.addresses[2]
 
         def signed_in(password: str) -> tuple[int, str]:
-            client = smtplib.SMTP("127.0.0.1", starttls, timeout=30)
-            client.starttls(context=certificates.client)
-            client.login("zabbix", password)
-            return send(starttls, client=client)
+            with smtplib.SMTP("127.0.0.1", starttls, timeout=30) as client:
+                client.starttls(context=certificates.client)
+                client.login("zabbix", password)
+                return send(starttls, client=client)
 
         def inside_tls() -> tuple[int, str]:
             context = ssl.create_default_context(cadata=None)
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-            return send(0, text="tls", client=smtplib.SMTP_SSL(*implicit, context=context, timeout=30))
+            with smtplib.SMTP_SSL(*implicit, context=context, timeout=30) as client:
+                return send(0, text="tls", client=client)
 
         def lmtp() -> list[tuple[int, bytes]]:
             with smtplib.LMTP(str(path), timeout=30) as client:
@@ -253,12 +255,22 @@ def is_running(process: psutil.Process) -> bool:
     return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
 
 
-async def test_nothing_is_lost_or_doubled_by_kill_9_of_the_queue_under_load(tmp_path, monkeypatch):
-    """Cycles of load, kill -9 and restart as in one process; the workers of the one before are no hindrance."""
-    monkeypatch.setenv(VARIABLE, "2")
-    figures = await CrashTest(tmp_path, seed=5).run(3)
-    assert figures.is_good, f"{figures.table()}\n{figures.lost[:5]}\n{figures.doubled[:5]}"
-    assert figures.acknowledged > 20
+async def test_nothing_is_lost_or_doubled_by_kill_9_of_the_queue_under_load(tmp_path):
+    """What was acknowledged before it died is sent by the next one, once; its workers are no hindrance to that."""
+    acknowledged: set[str] = set()
+    async with running_workers(tmp_path) as bridge:
+        for cycle in (1, 2):
+            reached = len(acknowledged) + 100
+            clients = [load(bridge.port, f"cycle {cycle} client {n}", acknowledged, mails=100) for n in range(20)]
+            running = asyncio.gather(*clients)
+            await until(lambda reached=reached: len(acknowledged) >= reached)
+            await bridge.kill()
+            await running
+            await bridge.start()
+        texts = [message["text"] for message in await bridge.messages(len(acknowledged))]
+
+    assert acknowledged <= set(texts)
+    assert len(texts) == len(set(texts))
 
 
 async def test_a_queue_that_cannot_be_written_is_answered_as_in_one_process(tmp_path):
@@ -304,13 +316,14 @@ async def test_a_reload_reaches_every_worker(tmp_path):
                 except smtplib.SMTPAuthenticationError as error:
                     return error.smtp_code, certificate
 
-        heard = [await asyncio.to_thread(signed_in, word) for word in ("old", "new") * 4]
+        heard = [await asyncio.to_thread(signed_in, word) for word in ("old", "new") * 2]
         await asyncio.to_thread(send, bridge.port, client=stays)
+        stays.close()
         (message,) = await bridge.messages()
         after = {process.pid for process in workers_of(bridge)}
 
     expected = ssl.PEM_cert_to_DER_cert((tmp_path / "cert.pem").read_text())
-    assert [code for code, _ in heard] == [535, 235] * 4
+    assert [code for code, _ in heard] == [535, 235] * 2
     assert {certificate for _, certificate in heard} == {expected}
     assert message["text"] == "new hello"
     assert after == before
@@ -332,13 +345,13 @@ async def test_a_bad_certificate_refuses_the_reload_for_all_workers(tmp_path):
 
 
 # ---------------------------------------------------------------------------------------------------- back-pressure
-async def test_a_slow_gateway_in_verdict_mode_holds_up_nobody_else(tmp_path):
-    """Two hundred clients wait for their verdicts at the same time, each mail committed at once."""
-    changes = {"smtp": {"reply": "verdict", "verdict_wait": "20s"}}
+async def test_who_waits_for_a_verdict_holds_up_nobody_else(tmp_path):
+    """A hundred clients wait for a gateway that is silent, and each one's mail was committed at once."""
+    changes = {"smtp": {"reply": "verdict", "verdict_wait": "30s"}, "gateways": {"main": {"timeout": "2s"}}}
     async with running_workers(tmp_path, changes) as bridge:
         bridge.simulator.carrier.faults.add(parse_fault({"wire": "hang", "stage": "before", "methods": ["send"]}))
-        clients = [asyncio.create_task(load(bridge.port, f"client {n}", set(), mails=1)) for n in range(200)]
-        await until(lambda: len(bridge.events_called("queued")) == 200, saying=bridge.what_it_said)
+        clients = [asyncio.create_task(load(bridge.port, f"client {n}", set(), mails=1)) for n in range(100)]
+        await until(lambda: len(bridge.events_called("queued")) == 100, saying=bridge.what_it_said)
         waiting = [client for client in clients if not client.done()]
         bridge.simulator.carrier.faults.clear()
         for client in clients:
