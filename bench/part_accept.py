@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench import postfix, rig
+from bench.page import SPREAD
 from bench.turns import MODES, Contestant, Pressure, Say, take_rounds
 
-#: ``smtp.workers`` of the bridge that uses more than one core
+#: ``smtp.workers`` of the bridge that uses more than one core, called ``SPREAD``
 WORKERS = 2
 
 
@@ -25,7 +26,7 @@ def measure(options: argparse.Namespace, folder: Path, say: Say) -> dict[str, An
         field = {
             "aiosmtpd": Contestant([stack.enter_context(rig.floor())]),
             "mailbridge": Contestant([stack.enter_context(rig.bridge(folder / "bridge", gateway.port))], gateway),
-            f"mailbridge, {WORKERS} workers": Contestant(
+            SPREAD: Contestant(
                 [stack.enter_context(rig.bridge(folder / "workers", spread.port, workers=WORKERS))], spread
             ),
         }
