@@ -38,6 +38,8 @@ log = structlog.get_logger()
 _START_S, _FOLLOW_S = 30.0, 10.0
 #: what a door may take beyond its draining time, and a process to end
 _STOP_LATE_S, _END_S = 8.0, 3.0
+#: a commit costs as much as two mails, and workers that share cores bring them one by one
+_GATHER_S = 0.003
 #: a worker that ended is started again after this; twice as long each time, unless it had lived for a while
 _LEAST_PAUSE_S, _MOST_PAUSE_S, _GOOD_LIFE_S = 0.1, 30.0, 60.0
 _NEW_MAIL = packing_of(NewMail)
@@ -72,6 +74,32 @@ class _Member:
         return f"exit {code}" if code >= 0 else signal.Signals(-code).name
 
 
+class Together:
+    """Lets mails that come within ``_GATHER_S`` go on together, to share a commit; a lone one waits for nobody."""
+
+    def __init__(self) -> None:
+        self._turn: asyncio.Future[None] | None = None
+        self._last_s = 0.0
+
+    async def wait(self) -> None:
+        """Wait for the next turn, if there was one just now."""
+        if self._turn is None:
+            loop = asyncio.get_running_loop()
+            since_s = loop.time() - self._last_s
+            if since_s >= _GATHER_S:
+                self._last_s = loop.time()
+                return
+            self._turn = loop.create_future()
+            loop.call_later(_GATHER_S - since_s, self._go, loop)
+        await self._turn
+
+    def _go(self, loop: asyncio.AbstractEventLoop) -> None:
+        assert self._turn is not None
+        self._last_s = loop.time()
+        self._turn.set_result(None)
+        self._turn = None
+
+
 class Team:
     """``smtp.workers`` doors on the same addresses."""
 
@@ -85,6 +113,7 @@ class Team:
         self._members: dict[int, _Member] = {}
         self._attending: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
+        self._together = Together()
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -206,6 +235,7 @@ class Team:
         parcel, each, spent_s = value
         mail_id = None
         try:
+            await self._together.wait()
             new = _NEW_MAIL.load(parcel)
             mail_id = new.id
             return pack_replies(await self._keep(new, each=each, spent_s=spent_s))

@@ -195,6 +195,25 @@ async def test_connections_are_counted_together(tmp_path):
     assert all(line.startswith(b"421 4.7.0") for line in turned_away)
 
 
+async def test_sessions_are_shared_out_fairly(tmp_path):
+    """Connections that stay do not gather at the worker that happens to be awake."""
+    async with running_workers(tmp_path) as bridge:
+        inside = []
+        for _ in range(40):
+            reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
+            await reader.readline()
+            inside.append(writer)
+        counts = [
+            sum(one.status == psutil.CONN_ESTABLISHED for one in worker.net_connections("tcp"))
+            for worker in workers_of(bridge)
+        ]
+        for writer in inside:
+            writer.close()
+
+    assert sum(counts) == 40
+    assert min(counts) >= 10
+
+
 # ----------------------------------------------------------------------------------------------------- what survives
 async def test_a_worker_killed_under_load_loses_nothing_that_was_acknowledged(tmp_path):
     """The port stays open, the others go on, another takes its place, and each acknowledged mail is sent once."""
