@@ -285,7 +285,8 @@ class Team:
             self._seats = None
 
     async def _dismiss(self, member: _Member, drain_s: float) -> None:
-        await _order(member, "stop", drain_s, limit_s=drain_s + _STOP_LATE_S)
+        if await _order(member, "stop", drain_s, limit_s=drain_s + _STOP_LATE_S):
+            member.process.kill()
         member.channel.close()
         await member.channel.settle(_END_S)
         await member.ended(_END_S)

@@ -23,7 +23,7 @@ from argon2 import PasswordHasher
 
 from mailbridge.simulator.faults import parse_fault
 from mailbridge.simulator.settings import AccountSettings, Limits, SimulatorSettings
-from tests.support.bridge import Bridge, merged, running_bridge
+from tests.support.bridge import Bridge, base_config, merged, running_bridge
 from tests.support.certificates import Certificates
 from tests.support.crash import Mail, _reply
 from tests.support.programs import until
@@ -361,6 +361,45 @@ async def test_a_bad_certificate_refuses_the_reload_for_all_workers(tmp_path):
 
     assert answer[0] == 250
     assert bridge.events_called("worker ended") == []
+
+
+async def test_workers_come_and_go_with_a_reload(tmp_path):
+    """Another number of them is another door: it closes in good order and opens again."""
+    async with running_workers(tmp_path) as bridge:
+        config = yaml.safe_load(bridge.config_file.read_text())
+        seen = []
+        for count in (1, 0, 2):
+            bridge.config_file.write_text(yaml.safe_dump(merged(config, {"smtp": {"workers": count}})))
+            assert bridge.process is not None
+            reloads = len(bridge.events_called("reloaded")) + 1
+            bridge.process.send_signal(signal.SIGHUP)
+            await until(
+                lambda reloads=reloads: len(bridge.events_called("reloaded")) == reloads, saying=bridge.what_it_said
+            )
+            port = int(bridge.events_called("listening")[-1]["addresses"][0].rpartition(":")[2])
+            answer = await asyncio.to_thread(send, port, text=f"with {count}")
+            seen.append((count, len(workers_of(bridge)), answer[0]))
+
+    assert seen == [(1, 1, 250), (0, 0, 250), (2, 2, 250)]
+    assert bridge.events_called("worker ended") == []
+
+
+async def test_an_address_in_use_is_told_as_in_one_process(tmp_path):
+    """With the address, in the system's words; nothing is left running."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        bridge = Bridge(tmp_path, None)
+        changes = {"smtp": {"workers": 2, "listen": [{"address": address}]}}
+        bridge.config_file.write_text(yaml.safe_dump(merged(base_config(tmp_path, "http://127.0.0.1:9"), changes)))
+        await bridge.launch()
+        assert bridge.process is not None
+        code = await asyncio.wait_for(bridge.process.wait(), 30)
+        await bridge.kill()
+
+    assert code == 1
+    assert [event["because"] for event in bridge.events_called("cannot start")] == [
+        f"{address}: address already in use"
+    ]
 
 
 # ---------------------------------------------------------------------------------------------------- back-pressure

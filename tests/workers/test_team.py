@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
+import sys
+from typing import Any
 
 import pytest
 
+from mailbridge.clock import SystemClock
+from mailbridge.config.model import Config
 from mailbridge.workers.seats import Seats, SharedRoll
-from mailbridge.workers.team import Together
+from mailbridge.workers.team import Team, Together
 from mailbridge.workers.worker import Allowance
 
 
@@ -116,3 +121,24 @@ def test_sessions_of_all_workers_are_counted_and_the_absent_are_not():
     finally:
         ours.close()
         theirs.close()
+
+
+async def test_workers_that_cannot_start_are_an_error_and_leave_nothing_open(monkeypatch):
+    """The bridge does not stand there with a port and nobody behind it."""
+
+    async def keep(*_args: Any, **_kwargs: Any) -> Any:
+        raise AssertionError
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+    config = Config.model_validate({"smtp": {"workers": 2, "listen": [{"address": address}]}})
+    team = Team(config, keep=keep, count_refused=lambda _reply: None, clock=SystemClock())
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+
+    with pytest.raises(OSError, match="a worker did not start: it ended"):
+        await team.start()
+
+    assert team.addresses == ()
+    host, _, port = address.rpartition(":")
+    with pytest.raises(ConnectionRefusedError):
+        await asyncio.open_connection(host, int(port))
