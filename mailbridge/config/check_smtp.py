@@ -61,6 +61,7 @@ def _check_listener(config: Config, index: int, findings: Findings) -> None:
     except ValueError as error:
         findings.report_error((*path, "address"), error)
     networks = _check_allow(listener, path, findings)
+    _check_proxies(listener, path, findings)
     if listener.legacy:
         findings.report((*path, "legacy"), future.NOT_AVAILABLE, "remove it, or write false")
     is_tcp = not isinstance(address, UnixAddress)
@@ -77,9 +78,24 @@ def _check_listener(config: Config, index: int, findings: Findings) -> None:
 def _check_allow(listener: Listener, path: Path, findings: Findings) -> list[_Network]:
     if not listener.allow:
         findings.report((*path, "allow"), "nobody may send here", "write the clients' networks, such as 10.0.0.0/8")
+    return _parse_networks(listener.allow, (*path, "allow"), findings)
+
+
+def _check_proxies(listener: Listener, path: Path, findings: Findings) -> None:
+    top: Path = (*path, "proxies")
+    if listener.proxies and listener.address.startswith("unix:"):
+        findings.report(top, "a unix socket has no proxies", "remove it")
+    for number, network in enumerate(_parse_networks(listener.proxies, top, findings)):
+        if network.prefixlen < _WIDEST[network.version]:
+            findings.report(
+                findings.item_path(top, number), f"{network} lets anybody name any client", "list the proxies alone"
+            )
+
+
+def _parse_networks(texts: list[str], path: Path, findings: Findings) -> list[_Network]:
     networks: list[_Network] = []
-    for number, text in enumerate(listener.allow):
-        place = findings.item_path((*path, "allow"), number)
+    for number, text in enumerate(texts):
+        place = findings.item_path(path, number)
         try:
             networks.append(ipaddress.ip_network(text))
         except ValueError:

@@ -78,6 +78,11 @@ class Listener(Section):
         default="off",
         description="Whether clients may or must sign in as one of `users`. Needs TLS, or loopback clients alone.",
     )
+    proxies: Words = Field(
+        default=[],
+        description="Addresses of proxies that begin each connection with a PROXY header (v1 or v2). "
+        "`allow` then looks at the client the header names. Nobody else's header is believed.",
+    )
     legacy: bool = Field(
         default=False, description="For devices too old for today's TLS. Not available in this version."
     )

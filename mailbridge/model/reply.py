@@ -68,6 +68,8 @@ TOO_MANY_CONNECTIONS = Reply(421, "4.7.0", "Too many connections, try later", cl
 TOO_MANY_ERRORS = Reply(421, "4.7.0", "Too many errors", close=True)
 TIMED_OUT = Reply(421, "4.4.2", "Timed out", close=True)
 SHUTTING_DOWN = Reply(421, "4.3.2", "Shutting down, try later", close=True)
+SPOKE_TOO_EARLY = Reply(554, "5.5.1", "Protocol error: wait for the greeting before you speak", close=True)
+NO_PROXY_HEADER = Reply(421, "4.7.0", "A proxy begins with a PROXY header", close=True)
 NOT_HTTP = Reply(502, "5.7.0", "This is SMTP, not HTTP", close=True)
 AUTH_REQUIRED = Reply(530, "5.7.0", "Authentication required")
 TLS_REQUIRED = Reply(530, "5.7.0", "Must issue a STARTTLS command first")

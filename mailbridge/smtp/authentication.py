@@ -29,6 +29,8 @@ class Authentication(Conversation):
         self._idle_commands = 0
         self._is_between_mails = True
         self._quit = False
+        #: TLS began without a word
+        self._is_implicit = False
         super().__init__(site, loop)
 
     @property

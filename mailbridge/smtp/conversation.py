@@ -9,10 +9,13 @@ writer are made by its constructor and not used.
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import ipaddress
 import math
 import re
+import termios
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any, ClassVar
 
@@ -22,6 +25,7 @@ from aiosmtpd.smtp import SMTP, TLSSetupException
 from mailbridge.model import reply
 from mailbridge.model.mail import Client
 from mailbridge.model.reply import Reply
+from mailbridge.smtp.proxy import parse_proxy_header, plain_address
 from mailbridge.smtp.site import UNIX_CLIENT, Site
 from mailbridge.smtp.transaction import Transaction
 
@@ -93,6 +97,8 @@ class Conversation(SMTP):
         self._outbox = bytearray()
         self._faults = 0
         self._refusal: Reply | None = None
+        #: the PROXY header is still to come
+        self._is_proxied = False
         self._is_leaving = False
         self._has_hung_up = False
         self._is_gone = False
@@ -101,7 +107,7 @@ class Conversation(SMTP):
             _NO_HOOKS,
             data_size_limit=site.smtp.max_message_size,
             hostname=site.hostname,
-            tls_context=site.starttls,
+            tls_context=site.starttls or site.implicit_tls,
             timeout=site.smtp.timeout,
             loop=loop,
         )
@@ -123,6 +129,7 @@ class Conversation(SMTP):
                 listener=self.site.listener.address,
                 tls=transport.get_extra_info("sslcontext") is not None,
             )
+            self._is_proxied = bool(self.site.proxies) and self.site.is_proxy(self.client.address)
             self._refusal = self._find_refusal()
             self.site.roll.enter(self, is_guest=self._refusal is None)
         self._arrived = b""
@@ -131,7 +138,8 @@ class Conversation(SMTP):
     def _find_refusal(self) -> Reply | None:
         if self.site.roll.is_closing:
             return reply.SHUTTING_DOWN
-        if not self.site.admits(self.client.address):
+        # whom a proxy speaks for is not known yet
+        if not self._is_proxied and not self.site.admits(self.client.address):
             return reply.CLIENT_NOT_ALLOWED
         if self.site.roll.is_full:
             return reply.TOO_MANY_CONNECTIONS
@@ -313,11 +321,62 @@ class Conversation(SMTP):
                 self._has_hung_up = True
                 self._expect_within(self.limits.linger_s)
 
+    async def _read_proxy_header(self) -> bool:
+        """Learn from the PROXY header who the client is; False when none came."""
+        self._expect_within(self.limits.handshake_s)
+        header = None
+        while header is None:
+            chunk = await self.read_chunk()
+            self._inbox += chunk
+            try:
+                header = parse_proxy_header(bytes(self._inbox))
+            except ValueError:
+                chunk = b""
+            if not chunk:
+                self.log_refusal("connect", reply.NO_PROXY_HEADER)
+                return False
+        del self._inbox[: header.length_bytes]
+        self._is_proxied = False
+        if header.client is not None:
+            self.client = replace(self.client, address=header.client)
+        if self._refusal is None:
+            self._refusal = self._find_refusal()
+        return True
+
+    async def _begin_tls(self) -> None:
+        """Go on inside TLS. Raises: TLSSetupException."""
+        raise NotImplementedError
+
+    def _spoke_too_early(self) -> bool:
+        """Tell whether the client did not wait for the greeting: programs that blast commands at a port do so."""
+        if self._inbox or self._arrived:
+            return True
+        if self.transport is None or self.client.tls:
+            return False
+        connection = self.transport.get_extra_info("socket")
+        waiting = bytearray(4)
+        try:
+            fcntl.ioctl(connection.fileno(), termios.FIONREAD, waiting)
+        except OSError:
+            return False
+        return any(waiting)
+
     async def _converse(self) -> None:
+        if self._is_proxied:
+            if not await self._read_proxy_header():
+                if self.site.implicit_tls is None:
+                    await self.answer(reply.NO_PROXY_HEADER)
+                return await self._linger()
+            if self.site.implicit_tls is not None:
+                await self._begin_tls()
+        elif self.site.implicit_tls is not None and not self.client.tls:
+            await self._begin_tls()
+        if self._refusal is None and not self.site.listener.legacy and self._spoke_too_early():
+            self._refusal = reply.SPOKE_TOO_EARLY
         if self._refusal is not None:
             self.log_refusal("connect", self._refusal)
             await self.answer(self._refusal)
-            return await self.flush()
+            return await self._linger() if self._refusal is reply.SPOKE_TOO_EARLY else await self.flush()
         await self.push(f"220 {self.hostname} {'LMTP' if self.site.is_lmtp else 'ESMTP'}")
         while not self._is_leaving:
             self._reset_timeout()
@@ -374,8 +433,4 @@ def _client_address(peername: Any) -> str:
     """Return the client's IP address, an IPv4 one as such even on an IPv6 socket, or ``unix``."""
     if not isinstance(peername, tuple):
         return UNIX_CLIENT
-    address = str(peername[0]).partition("%")[0]
-    if address.startswith("::ffff:"):
-        mapped = ipaddress.IPv6Address(address).ipv4_mapped
-        return str(mapped or address)
-    return address
+    return plain_address(str(peername[0]))

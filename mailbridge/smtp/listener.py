@@ -7,7 +7,6 @@ import contextlib
 import errno
 import os
 import socket
-import ssl
 import stat
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -90,11 +89,12 @@ async def bind_address(text: str) -> BoundAddress:
 
 
 class OpenListener:
-    """A bound address. *tls* is given where TLS is implicit."""
+    """A bound address."""
 
-    def __init__(self, site: Site, *, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, site: Site) -> None:
         self._site = site
-        self._tls = tls
+        # behind a proxy its header comes first, so there the session begins TLS
+        self._tls = None if site.proxies else site.implicit_tls
         self._servers: list[asyncio.Server] = []
         self._socket_path: Path | None = None
         #: where clients find it, as ``host:port``, ``[v6]:port`` or ``unix:/path``

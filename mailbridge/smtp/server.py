@@ -123,9 +123,11 @@ class Door:
             log=self._log,
             limits=self._limits,
             starttls=None if is_implicit else context,
+            implicit_tls=context if is_implicit else None,
             allow=parse_networks(listener.allow),
+            proxies=parse_networks(listener.proxies),
         )
-        return OpenListener(site, tls=context if is_implicit else None)
+        return OpenListener(site)
 
     def reload_certificates(self) -> None:
         """Read all certificates again, for connections that begin from now on. Raises: OSError; the old ones stay."""

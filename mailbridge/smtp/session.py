@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 from dataclasses import replace
+from typing import Any
 
 from mailbridge.errors import IntakeError
 from mailbridge.model import reply
@@ -280,9 +281,32 @@ class Session(Authentication):
         self.client = replace(self.client, helo="", user=None, tls=True)
         return None
 
+    async def _begin_tls(self) -> None:
+        handshake = bytes(self._inbox) + self._arrived
+        self._inbox.clear()
+        self._arrived = b""
+        if handshake:
+            # what came with the PROXY header; aiosmtpd sets the protocol up before it first waits
+            self.loop.call_soon(self._feed_tls, handshake)
+        self._is_implicit = True
+        self._expect_within(self.limits.handshake_s)
+        await super().smtp_STARTTLS("")
+        self.client = replace(self.client, tls=True)
+
+    def _feed_tls(self, octets: bytes) -> None:
+        protocol: Any = self._tls_protocol
+        while octets:
+            buffer = protocol.get_buffer(len(octets))
+            count = min(len(buffer), len(octets))
+            buffer[:count] = octets[:count]
+            protocol.buffer_updated(count)
+            octets = octets[count:]
+
     async def push(self, status: str | bytes) -> None:
         """Send a line of aiosmtpd's own; the one that lacks its enhanced code gets it."""
         if status == "220 Ready to start TLS":
+            if self._is_implicit:
+                return None
             await self.answer(reply.READY_FOR_TLS)
             return await self.flush()
         return await super().push(status)

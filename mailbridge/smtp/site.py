@@ -153,7 +153,11 @@ class Site:
     limits: Limits = field(default_factory=Limits)
     #: for STARTTLS; None on a plain or implicit-TLS listener
     starttls: ssl.SSLContext | None = None
+    #: for a listener that begins with TLS
+    implicit_tls: ssl.SSLContext | None = None
     allow: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
+    #: who begins with a PROXY header
+    proxies: tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...] = ()
 
     @property
     def is_lmtp(self) -> bool:
@@ -165,6 +169,10 @@ class Site:
         if address == UNIX_CLIENT:
             return True
         return _is_within(address, self.allow)
+
+    def is_proxy(self, address: str) -> bool:
+        """Tell whether a connection from there begins with a PROXY header."""
+        return address != UNIX_CLIENT and _is_within(address, self.proxies)
 
     async def take(self, mail: ReceivedMail) -> Sequence[Reply]:
         """Hand *mail* over and return the replies: one, or on LMTP one for each recipient. Never raises."""
