@@ -62,8 +62,12 @@ def _check_listener(config: Config, index: int, findings: Findings) -> None:
         findings.report_error((*path, "address"), error)
     networks = _check_allow(listener, path, findings)
     _check_proxies(listener, path, findings)
-    if listener.legacy:
-        findings.report((*path, "legacy"), future.NOT_AVAILABLE, "remove it, or write false")
+    if listener.any_login and not listener.legacy:
+        findings.report((*path, "any_login"), "is for old devices alone", "write legacy: true, or remove it")
+    if listener.any_login and listener.auth == "required":
+        findings.report(
+            (*path, "any_login"), "lets anybody in where auth is required", "write auth: off or optional, or remove it"
+        )
     is_tcp = not isinstance(address, UnixAddress)
     if isinstance(address, TcpAddress) and listener.protocol == "lmtp" and address.port == _SMTP_PORT:
         findings.report((*path, "protocol"), "LMTP must not use port 25 (RFC 2033)", "choose another port, such as 24")
@@ -182,7 +186,7 @@ def _check_auth(config: Config, index: int, networks: list[_Network], findings: 
         findings.report(
             (*path, "auth"), "nobody can sign in, there are no users", "add users:, or write off", needs=(("users",),)
         )
-    if listener.tls == "off" and not all(network.is_loopback for network in networks):
+    if listener.tls == "off" and not listener.auth_without_tls and not all(network.is_loopback for network in networks):
         findings.report(
             (*path, "auth"),
             "passwords would travel readable by all, tls is off",

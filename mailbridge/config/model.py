@@ -76,7 +76,11 @@ class Listener(Section):
     )
     auth: Literal["off", "optional", "required"] = Field(
         default="off",
-        description="Whether clients may or must sign in as one of `users`. Needs TLS, or loopback clients alone.",
+        description="Whether clients may or must sign in as one of `users`. "
+        "Needs TLS, loopback clients alone, or `auth_without_tls`.",
+    )
+    auth_without_tls: bool = Field(
+        default=False, description="Lets clients sign in without TLS: their passwords travel readable by all."
     )
     proxies: Words = Field(
         default=[],
@@ -84,7 +88,12 @@ class Listener(Section):
         "`allow` then looks at the client the header names. Nobody else's header is believed.",
     )
     legacy: bool = Field(
-        default=False, description="For devices too old for today's TLS. Not available in this version."
+        default=False,
+        description="For old devices: TLS 1.0, bare LF, no angle brackets and more, see docs/howto/old-devices.md.",
+    )
+    any_login: bool = Field(
+        default=False,
+        description="With `legacy`: whoever signs in with a name or password we do not know is nobody, and may send.",
     )
 
 
@@ -119,6 +128,15 @@ class Smtp(Section):
         default=300.0, ge=0.1, le=3600, description="How long a session may idle between commands."
     )
     data_timeout: Duration = Field(default=600.0, ge=0.1, le=7200, description="Longest time from DATA to its end.")
+    auth_failures: int = Field(
+        default=10, ge=1, le=1000, description="Wrong passwords from one address, over all sessions, that ban it."
+    )
+    auth_ban: Duration = Field(
+        default=600.0,
+        ge=0,
+        le=_DAY,
+        description="How long a banned address may not sign in, and how far back wrong passwords count. 0: never.",
+    )
     max_hops: int = Field(
         default=50, ge=1, le=1000, description="Most `Received` header fields; more is taken for a loop."
     )
@@ -129,6 +147,11 @@ class User(Section):
 
     name: str = Field(min_length=1, max_length=255, description="The name to sign in with.")
     password: SecretStr = Field(description="The argon2id hash that `mailbridge hash-password` prints.")
+    cram_secret: SecretStr | None = Field(
+        default=None,
+        description="The password in the clear, for devices that know nothing but CRAM-MD5. "
+        "Whoever reads it can sign in, so let no other user have it.",
+    )
     role: Literal["send", "look", "operate", "admin"] = Field(
         default="send", description="`send` is SMTP AUTH alone; the others say what the desk lets them do."
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 _END = b"\r\n.\r\n"
 _OVERLAP = len(_END) - 1
+_BARE_END = b"\n.\n"
 
 
 class ContentReader:
@@ -98,3 +99,33 @@ class ContentReader:
         if self._stuffed_count:
             return bytes(self._buffer.replace(b"\r\n.", b"\r\n")[2:])
         return bytes(memoryview(self._buffer)[2:])
+
+
+class BareLfReader(ContentReader):
+    """For a legacy listener's client that ended DATA itself with LF alone: LF.LF ends its mail, too.
+
+    No mail server passes a mail on with such a command, so none can be made to carry a second mail in the first. All
+    the same the mail is refused when anything follows its end at once, or when any CR is in it.
+    """
+
+    def __init__(self, max_bytes: int) -> None:
+        super().__init__(max_bytes)
+        self._is_doubtful = False
+
+    def feed(self, chunk: bytes) -> bool:
+        """Take the next octets; return True when the mail has ended."""
+        before = len(self._buffer)
+        if super().feed(chunk):
+            return True
+        buffer = self._buffer
+        # the CRLF in front is ours; its LF may be the first of the end
+        end = buffer.find(_BARE_END, max(1, min(before, len(buffer) - _OVERLAP) - len(_BARE_END) + 1))
+        if end < 0:
+            return False
+        self._is_doubtful = end + len(_BARE_END) < len(buffer) or (not self.too_big and buffer.find(b"\r", 2) >= 0)
+        del buffer[end + 1 :]
+        return True
+
+    def settle_line_ends(self) -> bool:
+        """Make every line end CRLF; False where a second mail could hide."""
+        return not self._is_doubtful and super().settle_line_ends()

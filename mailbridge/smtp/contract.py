@@ -48,6 +48,15 @@ class Doorman(Protocol):
 class Passwords(Protocol):
     """Knows who may sign in."""
 
+    @property
+    def offers_cram(self) -> bool:
+        """True when some user has a secret for CRAM-MD5."""
+        ...
+
+    def verify_cram(self, name: str, challenge: bytes, digest: str) -> bool:
+        """Tell whether *digest*, in hex, answers *challenge* with the secret of user *name* (RFC 2195)."""
+        ...
+
     async def verify(self, name: str, password: str) -> bool:
         """Tell whether *password* is that of user *name*, in the same time for an unknown name."""
         ...

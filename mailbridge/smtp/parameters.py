@@ -18,6 +18,7 @@ ORCPT_MAX = 500
 
 # every alternative begins with another character, so there is one way to match and no backtracking worth the name
 _PATH = re.compile(r'<((?:[^"<>\\ ]|\\.|"(?:[^"\\]|\\.)*")*)>(?: +(.*))?')
+_BARE_PATH = re.compile(r'([^"<>\\ ]+)(?: +(.*))?')
 _PARAMETER = re.compile(r"([A-Za-z0-9][A-Za-z0-9-]*)(?:=([!-<>-~]+))?")
 _SIZE = re.compile(r"[0-9]{1,20}")
 _XTEXT = re.compile(r"(?:[!-*,-<>-~]|\+[0-9A-F]{2})*")
@@ -49,9 +50,9 @@ class RcptCommand:
     orcpt: str | None = None
 
 
-def parse_mail(argument: str) -> MailCommand:
-    """Parse what follows ``MAIL ``. Raises: Rejected with 501, 553 or 555."""
-    path, parameters = _split(argument, "FROM:", bad_path=reply.BAD_SENDER)
+def parse_mail(argument: str, *, legacy: bool = False) -> MailCommand:
+    """Parse what follows ``MAIL ``; *legacy* does without angle brackets. Raises: Rejected with 501, 553 or 555."""
+    path, parameters = _split(argument, "FROM:", bad_path=reply.BAD_SENDER, legacy=legacy)
     given = _parse_parameters(parameters, known=frozenset({"SIZE", "BODY", "RET", "ENVID", "AUTH"}))
     if "BODY" in given and given["BODY"].upper() not in {"7BIT", "8BITMIME"}:
         raise Rejected(reply.BAD_PARAMETER)
@@ -73,9 +74,9 @@ def parse_mail(argument: str) -> MailCommand:
     )
 
 
-def parse_rcpt(argument: str) -> RcptCommand:
-    """Parse what follows ``RCPT ``. Raises: Rejected with 501, 553 or 555."""
-    path, parameters = _split(argument, "TO:", bad_path=reply.BAD_ADDRESS)
+def parse_rcpt(argument: str, *, legacy: bool = False) -> RcptCommand:
+    """Parse what follows ``RCPT ``; *legacy* does without angle brackets. Raises: Rejected with 501, 553 or 555."""
+    path, parameters = _split(argument, "TO:", bad_path=reply.BAD_ADDRESS, legacy=legacy)
     if not parameters:
         return RcptCommand(path=path)
     given = _parse_parameters(parameters, known=frozenset({"NOTIFY", "ORCPT"}))
@@ -96,11 +97,13 @@ def decode_xtext(text: str) -> str:
     return decoded
 
 
-def _split(argument: str, keyword: str, *, bad_path: Reply) -> tuple[str, str]:
+def _split(argument: str, keyword: str, *, bad_path: Reply, legacy: bool) -> tuple[str, str]:
     """Return the path and the text of the parameters. A space after the colon is common, and harmless."""
     if argument[: len(keyword)].upper() != keyword:
         raise Rejected(reply.BAD_ARGUMENT)
     found = _PATH.fullmatch(argument[len(keyword) :].strip(" "))
+    if found is None and legacy:
+        found = _BARE_PATH.fullmatch(argument[len(keyword) :].strip(" "))
     if found is None:
         raise Rejected(bad_path)
     return found[1], found[2] or ""

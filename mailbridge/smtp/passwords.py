@@ -34,6 +34,7 @@ class UserPasswords:
     def replace(self, users: Sequence[User]) -> None:
         """Know *users* from now on, and nobody else."""
         self._hashes = {user.name: user.password.get_secret_value() for user in users}
+        self._cram = {user.name: user.cram_secret.get_secret_value() for user in users if user.cram_secret}
         self._known.clear()
 
     async def verify(self, name: str, password: str) -> bool:
@@ -48,6 +49,20 @@ class UserPasswords:
         if is_right and asked is self._hashes:
             self._known[name] = seal
         return is_right
+
+    @property
+    def offers_cram(self) -> bool:
+        """True when some user has a secret for CRAM-MD5."""
+        return bool(self._cram)
+
+    def verify_cram(self, name: str, challenge: bytes, digest: str) -> bool:
+        """Tell whether *digest* answers *challenge* (RFC 2195), in the same time for an unknown name."""
+        secret = self._cram.get(name)
+        key = secret.encode() if secret is not None else self._key
+        # MD5 is the mechanism's, and as a MAC still unbroken
+        wanted = hmac.new(key, challenge, "md5").hexdigest()
+        is_right = hmac.compare_digest(wanted.encode(), digest.lower().encode("utf-8", "replace"))
+        return is_right and secret is not None
 
     def _check(self, name: str, password: str) -> bool:
         stored = self._hashes.get(name)

@@ -15,6 +15,7 @@ import structlog
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.model import Listener, Smtp, User
 from mailbridge.model.ids import new_mail_id
+from mailbridge.smtp.bans import Bans
 from mailbridge.smtp.contract import Doorman, Passwords, Reception
 from mailbridge.smtp.listener import OpenListener
 from mailbridge.smtp.passwords import UserPasswords
@@ -51,6 +52,7 @@ class Door:
         # asked once: a name look-up for each connection would stop the loop when the resolver is down
         self._hostname = smtp.hostname or socket.gethostname()
         self._roll = roll if roll is not None else Roll(max_sessions=smtp.max_connections)
+        self._bans = Bans(limit=smtp.auth_failures, ban_s=smtp.auth_ban)
         self._open: list[OpenListener] = []
         self._bound: Sequence[Sequence[socket.socket]] | None = None
         self._contexts: list[tuple[ssl.SSLContext, Listener]] = []
@@ -107,7 +109,7 @@ class Door:
     def _prepare(self, listener: Listener) -> OpenListener:
         context = None
         if listener.tls != "off":
-            context = build_context(listener.certificate or "", listener.private_key)
+            context = build_context(listener.certificate or "", listener.private_key, legacy=listener.legacy)
             self._contexts.append((context, listener))
         is_implicit = listener.tls == "implicit"
         site = Site(
@@ -120,6 +122,7 @@ class Door:
             clock=self._clock,
             new_id=self._new_id,
             roll=self._roll,
+            bans=self._bans,
             log=self._log,
             limits=self._limits,
             starttls=None if is_implicit else context,

@@ -18,7 +18,7 @@ from mailbridge.model import reply
 from mailbridge.model.mail import ReceivedMail
 from mailbridge.model.reply import Reply
 from mailbridge.smtp.authentication import Authentication
-from mailbridge.smtp.content import ContentReader
+from mailbridge.smtp.content import BareLfReader, ContentReader
 from mailbridge.smtp.parameters import parse_mail, parse_rcpt
 
 _CONTROL = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
@@ -42,9 +42,13 @@ class Session(Authentication):
         if verb in _HTTP:
             self.log_refusal("command", reply.NOT_HTTP)
             return await self.answer(reply.NOT_HTTP)
+        end_bytes = 2
         if not line.endswith(b"\r\n"):
-            return await self.fault(reply.BAD_LINE_END)
-        if _CONTROL.search(line, 0, len(line) - 2):
+            if not self.site.listener.legacy:
+                return await self.fault(reply.BAD_LINE_END)
+            end_bytes = 1
+        self._ends_lines_bare = end_bytes == 1
+        if _CONTROL.search(line, 0, len(line) - end_bytes):
             return await self.fault(reply.BAD_ARGUMENT)
         if self.site.roll.is_closing and verb != "QUIT":
             return await self.answer(reply.SHUTTING_DOWN)
@@ -80,11 +84,14 @@ class Session(Authentication):
         if self.site.starttls is not None and not self.is_encrypted:
             offers.append("STARTTLS")
         if self.offers_auth:
-            offers.append("AUTH PLAIN LOGIN")
+            offers.append(f"AUTH {self.mechanisms}")
+            if self.site.listener.legacy:
+                # what clients wrote before RFC 2554 looked for
+                offers.append(f"AUTH={self.mechanisms}")
         return [*offers, "ENHANCEDSTATUSCODES", "DSN"]
 
     async def _greet(self, hostname: str, lines: list[str]) -> None:
-        if not hostname or len(hostname) > _HELO_MAX:
+        if not hostname or len(hostname) > _HELO_MAX or (" " in hostname and not self.site.listener.legacy):
             return await self.fault(reply.BAD_ARGUMENT)
         if await self._is_idle_too_long():
             return None
@@ -107,7 +114,7 @@ class Session(Authentication):
         if self.site.listener.auth == "required" and self.client.user is None:
             return await self.fault(reply.AUTH_REQUIRED)
         try:
-            command = parse_mail(_ascii(arg))
+            command = parse_mail(_ascii(arg), legacy=self.site.listener.legacy)
             if command.size_bytes > self.site.smtp.max_message_size:
                 return await self._refuse("mail", reply.TOO_BIG, sender=command.path)
             sender = self.site.doorman.sender(command.path, self.client) if command.path else ""
@@ -123,7 +130,7 @@ class Session(Authentication):
         if len(self.envelope.recipients) >= self.site.smtp.max_recipients:
             return await self._refuse("rcpt", reply.TOO_MANY_RECIPIENTS, recipient=arg)
         try:
-            command = parse_rcpt(_ascii(arg))
+            command = parse_rcpt(_ascii(arg), legacy=self.site.listener.legacy)
             recipient = self.site.doorman.recipient(command.path, self.client)
         except IntakeError as refusal:
             return await self._refuse("rcpt", refusal.reply, recipient=arg)
@@ -157,7 +164,8 @@ class Session(Authentication):
         if arg:
             return await self.fault(reply.BAD_ARGUMENT)
         self._is_between_mails = False
-        reader = ContentReader(self.site.smtp.max_message_size)
+        kind = BareLfReader if self._ends_lines_bare else ContentReader
+        reader = kind(self.site.smtp.max_message_size)
         await self.answer(reply.GO_AHEAD)
         try:
             if await self._read_content(reader):

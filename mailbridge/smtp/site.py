@@ -19,6 +19,7 @@ from mailbridge.errors import IntakeError, StoreError, StoreFull
 from mailbridge.model import reply
 from mailbridge.model.mail import ReceivedMail
 from mailbridge.model.reply import Reply
+from mailbridge.smtp.bans import Bans
 from mailbridge.smtp.contract import Doorman, Passwords, Reception
 
 #: structlog's bound loggers are typed as Any by their authors
@@ -149,6 +150,7 @@ class Site:
     clock: Clock
     new_id: Callable[[], str]
     roll: Roll
+    bans: Bans
     log: Log
     limits: Limits = field(default_factory=Limits)
     #: for STARTTLS; None on a plain or implicit-TLS listener

@@ -169,3 +169,14 @@ async def until(condition: Any) -> None:
     async with asyncio.timeout(5):
         while not condition():
             await asyncio.sleep(0.002)
+
+
+async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> str:
+    """Say EHLO and return the whole answer."""
+    writer.write(b"EHLO x\r\n")
+    lines = b""
+    while not lines.rpartition(b"\n250 ")[1]:
+        line = await asyncio.wait_for(reader.readline(), 5)
+        assert line, lines
+        lines += line
+    return lines.decode()
