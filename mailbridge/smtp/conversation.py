@@ -9,6 +9,7 @@ writer are made by its constructor and not used.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import ipaddress
 import math
@@ -229,10 +230,18 @@ class Conversation(SMTP):
         await self.flush()
         self._has_hung_up = True
         self._expect_within(self.limits.linger_s)
-        if self.transport is not None and self.transport.can_write_eof():
+        if self.transport is None:
+            return
+        if self.transport.can_write_eof():
             self.transport.write_eof()
             while await self.read_chunk():
                 pass
+            return
+        # TLS has no half-closed connection to tell the client by, so it is only read from for half as long, and closed
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(self.limits.linger_s / 2):
+                while await self.read_chunk():
+                    pass
 
     # -- answering
 
