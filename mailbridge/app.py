@@ -53,6 +53,7 @@ from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.mailer import Mailer
 from mailbridge.report.relay import Relay
 from mailbridge.report.reporter import Reporter
+from mailbridge.smtp.activation import inherited_sockets
 from mailbridge.smtp.contract import Doorman
 from mailbridge.smtp.server import Door
 from mailbridge.web import callback, health, metrics
@@ -232,6 +233,8 @@ class Bridge:
         )  # fmt: skip
         self._add_duties(report_settings)
         self._front = self._build_front(config)
+        self._inherited = inherited_sockets(os.environ, os.getpid())
+        self._inherited = inherited_sockets(os.environ, os.getpid())
         self.door = self._build_door(config)
         self.web = self._build_web()
         self._tasks: list[asyncio.Task[None]] = []
@@ -307,8 +310,21 @@ class Bridge:
 
     def _build_door(self, config: Config) -> Door | Team:
         if config.smtp.workers:
-            return Team(config, keep=self._front.keep, count_refused=self._meter.count_rejected, clock=self._clock)
-        return Door(config.smtp, reception=self._front, doorman=self._front, users=config.users, clock=self._clock)
+            return Team(
+                config,
+                keep=self._front.keep,
+                count_refused=self._meter.count_rejected,
+                clock=self._clock,
+                inherited=self._inherited,
+            )
+        return Door(
+            config.smtp,
+            reception=self._front,
+            doorman=self._front,
+            users=config.users,
+            clock=self._clock,
+            inherited=self._inherited,
+        )
 
     def _build_web(self) -> WebServer | None:
         if self._config.web.listen is None:

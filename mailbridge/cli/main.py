@@ -27,6 +27,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "status": ("gateways", "status", "What the gateway says of a message now."),
     "simulator": ("simulator", "simulator", "The SMSC look-alike on its own."),
     "hash-password": ("tools", "hash_password", "Print an argon2id hash for the configuration."),
+    "tls": ("tls", "tls", "A self-signed certificate for a listener."),
     "check": ("tools", "check", "Ask a running bridge whether it is well (Nagios plugin, HEALTHCHECK)."),
     "version": ("tools", "version", "Print versions."),
 }

@@ -8,10 +8,11 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from mailbridge.smtp.activation import name_of
 from mailbridge.smtp.session import Session
 from mailbridge.smtp.site import Site
 
@@ -70,9 +71,15 @@ class BoundAddress:
             self.path.unlink(missing_ok=True)
 
 
-async def bind_address(text: str) -> BoundAddress:
-    """Bind the address of a listener and listen, accepting nothing. Raises: OSError, ValueError."""
+async def bind_address(text: str, *, inherited: Mapping[str, socket.socket] | None = None) -> BoundAddress:
+    """Bind the address of a listener, unless it is *inherited*, and listen, accepting nothing.
+
+    Raises: OSError, ValueError.
+    """
     where = parse_address(text)
+    if inherited and (handed := inherited.get(_name_of_address(where))) is not None:
+        # a copy: the socket itself outlives a door that is closed and opened again
+        return BoundAddress(sockets=(handed.dup(),), addresses=(name_of(handed.getsockname()),))
     if isinstance(where, UnixAddress):
         bound = _bind_unix(where.path)
         bound.listen(_BACKLOG)
@@ -85,14 +92,20 @@ async def bind_address(text: str) -> BoundAddress:
     server.close()
     for bound in sockets:
         bound.listen(_BACKLOG)
-    return BoundAddress(sockets=sockets, addresses=tuple(_name(bound.getsockname()) for bound in sockets))
+    return BoundAddress(sockets=sockets, addresses=tuple(name_of(bound.getsockname()) for bound in sockets))
+
+
+def _name_of_address(where: TcpAddress | UnixAddress) -> str:
+    """Return the name under which a socket that listens there is inherited."""
+    return f"unix:{where.path}" if isinstance(where, UnixAddress) else name_of((where.host, where.port))
 
 
 class OpenListener:
     """A bound address."""
 
-    def __init__(self, site: Site) -> None:
+    def __init__(self, site: Site, *, inherited: Mapping[str, socket.socket] | None = None) -> None:
         self._site = site
+        self._inherited = inherited or {}
         # behind a proxy its header comes first, so there the session begins TLS
         self._tls = None if site.proxies else site.implicit_tls
         self._servers: list[asyncio.Server] = []
@@ -118,6 +131,18 @@ class OpenListener:
                 for bound in sockets
             ]
             return
+        handed = self._inherited.get(_name_of_address(where))
+        if handed is not None:
+            # a copy: the socket itself outlives a door that is closed and opened again, and takes connections meanwhile
+            bound = handed.dup()
+            bound.setblocking(False)
+            open_server = loop.create_unix_server if isinstance(where, UnixAddress) else loop.create_server
+            server = await open_server(
+                new_session, sock=bound, ssl=self._tls, backlog=_BACKLOG, ssl_handshake_timeout=handshake_s
+            )
+            self._servers.append(server)
+            self.addresses = (name_of(handed.getsockname()),)
+            return
         if isinstance(where, UnixAddress):
             bound = _bind_unix(where.path)
             self._socket_path = where.path
@@ -136,7 +161,7 @@ class OpenListener:
             ssl_handshake_timeout=handshake_s,
         )
         self._servers.append(server)
-        self.addresses = tuple(_name(bound.getsockname()) for bound in server.sockets)
+        self.addresses = tuple(name_of(bound.getsockname()) for bound in server.sockets)
 
     def close(self) -> None:
         """Take no more connections; those that exist go on."""
@@ -147,11 +172,6 @@ class OpenListener:
             with contextlib.suppress(FileNotFoundError):
                 self._socket_path.unlink()
             self._socket_path = None
-
-
-def _name(sockname: tuple[str, int] | tuple[str, int, int, int]) -> str:
-    host, port = sockname[:2]
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def _bind_unix(path: Path) -> socket.socket:

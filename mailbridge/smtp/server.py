@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import structlog
 
@@ -39,6 +39,7 @@ class Door:
         log: Log | None = None,
         limits: Limits | None = None,
         roll: Roll | None = None,
+        inherited: Mapping[str, socket.socket] | None = None,
     ) -> None:
         self._smtp = smtp
         self._reception = reception
@@ -53,6 +54,7 @@ class Door:
         self._hostname = smtp.hostname or socket.gethostname()
         self._roll = roll if roll is not None else Roll(max_sessions=smtp.max_connections)
         self._bans = Bans(limit=smtp.auth_failures, ban_s=smtp.auth_ban)
+        self._inherited = inherited
         self._open: list[OpenListener] = []
         self._bound: Sequence[Sequence[socket.socket]] | None = None
         self._contexts: list[tuple[ssl.SSLContext, Listener]] = []
@@ -130,7 +132,7 @@ class Door:
             allow=parse_networks(listener.allow),
             proxies=parse_networks(listener.proxies),
         )
-        return OpenListener(site)
+        return OpenListener(site, inherited=self._inherited)
 
     def reload_certificates(self) -> None:
         """Read all certificates again, for connections that begin from now on. Raises: OSError; the old ones stay."""

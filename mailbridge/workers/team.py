@@ -13,7 +13,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, Protocol
 
@@ -103,8 +103,17 @@ class Together:
 class Team:
     """``smtp.workers`` doors on the same addresses."""
 
-    def __init__(self, config: Config, *, keep: Keep, count_refused: Callable[[Reply], None], clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        *,
+        keep: Keep,
+        count_refused: Callable[[Reply], None],
+        clock: Clock,
+        inherited: Mapping[str, socket.socket] | None = None,
+    ) -> None:
         self._config = config
+        self._inherited = inherited
         self._keep = keep
         self._count_refused = count_refused
         self._clock = clock
@@ -128,7 +137,7 @@ class Team:
         self._read_certificates(self._config)
         try:
             for listener in self._config.smtp.listen:
-                self._bound.append(await bind_address(listener.address))
+                self._bound.append(await bind_address(listener.address, inherited=self._inherited))
             count = self._config.smtp.workers
             self._seats = Seats(count)
             first = [asyncio.get_running_loop().create_future() for _ in range(count)]

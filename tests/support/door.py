@@ -107,6 +107,7 @@ async def open_door(
     limits: Limits = QUICK,
     users: Sequence[Any] = (),
     passwords: Any = None,
+    inherited: Any = None,
     **smtp: Any,
 ) -> AsyncIterator[TestDoor]:
     """Open a door on loopback; *smtp* are keys of the configuration's section."""
@@ -120,6 +121,7 @@ async def open_door(
         passwords=passwords,
         log=log,
         limits=limits,
+        inherited=inherited,
     )
     await door.start()
     try:
