@@ -38,6 +38,7 @@ proxymap unix - - n - - proxymap
 proxywrite unix - - n - 1 proxymap
 smtp unix - - n - - smtp
 relay unix - - n - - smtp
+lmtp unix - - n - - lmtp
 showq unix n - n - - showq
 error unix - - n - - error
 retry unix - - n - - error
@@ -64,7 +65,7 @@ smtpd_relay_restrictions = permit_mynetworks, reject
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
 relay_domains = sms.local
-transport_maps = inline:{{ {{ sms.local = smtp:[127.0.0.1]:{sms_port} }} }}
+transport_maps = inline:{{ {{ sms.local = {way} }} }}
 virtual_mailbox_domains = example.org
 virtual_mailbox_base = {folder}/mail
 virtual_mailbox_maps = static:box/
@@ -84,8 +85,11 @@ class Postfix:
         self.port = port
         self.process: asyncio.subprocess.Process | None = None
 
-    async def start(self, *, sms_port: int) -> None:
-        """Start it with ``sms.local`` behind *sms_port* and wait for its greeting."""
+    async def start(self, *, sms_port: int = 0, way: str = "", settings: str = "") -> None:
+        """Start it with ``sms.local`` behind *sms_port*, or on another *way*, and wait for its greeting.
+
+        *settings* are further lines of its main.cf.
+        """
         postfix = need("postfix")
         config = self.folder / "etc"
         for name in ("etc", "queue", "data", "mail/box"):
@@ -93,7 +97,9 @@ class Postfix:
         shutil.chown(self.folder / "data", "postfix")
         for path in (self.folder / "mail", self.folder / "mail/box"):
             shutil.chown(path, _UID, _UID)
-        (config / "main.cf").write_text(_MAIN.format(folder=self.folder, sms_port=sms_port, uid=_UID))
+        (config / "main.cf").write_text(
+            _MAIN.format(folder=self.folder, way=way or f"smtp:[127.0.0.1]:{sms_port}", uid=_UID) + settings
+        )
         (config / "master.cf").write_text(MASTER.format(port=self.port))
         with (self.folder / "log").open("wb") as log:
             # start-fg stays as the parent of the master and ends with it
