@@ -65,7 +65,7 @@ smtpd_relay_restrictions = permit_mynetworks, reject
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
 relay_domains = sms.local
-transport_maps = inline:{{ {{ sms.local = {way} }} }}
+transport_maps = inline:{{ {{ sms.local = smtp:[127.0.0.1]:{sms_port} }} }}
 virtual_mailbox_domains = example.org
 virtual_mailbox_base = {folder}/mail
 virtual_mailbox_maps = static:box/
@@ -97,9 +97,10 @@ class Postfix:
         shutil.chown(self.folder / "data", "postfix")
         for path in (self.folder / "mail", self.folder / "mail/box"):
             shutil.chown(path, _UID, _UID)
-        (config / "main.cf").write_text(
-            _MAIN.format(folder=self.folder, way=way or f"smtp:[127.0.0.1]:{sms_port}", uid=_UID) + settings
-        )
+        main = _MAIN.format(folder=self.folder, sms_port=sms_port, uid=_UID)
+        if way:
+            main = main.replace(f"smtp:[127.0.0.1]:{sms_port}", way)
+        (config / "main.cf").write_text(main + settings)
         (config / "master.cf").write_text(MASTER.format(port=self.port))
         with (self.folder / "log").open("wb") as log:
             # start-fg stays as the parent of the master and ends with it
