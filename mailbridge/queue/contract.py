@@ -19,6 +19,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from mailbridge.model.limits import Allowance, Over, Throttle
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import SmsError
 from mailbridge.model.state import State
@@ -80,6 +81,8 @@ class NewMail:
     hold_reports_until: datetime | None = None
     #: the node that keeps its client waiting for a verdict: of several, it may send first
     taken_by: str | None = None
+    #: what must have room for the mail's messages, duplicates aside; empty where no limit is configured
+    allowances: tuple[Allowance, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,8 @@ class PutResult:
     """What became of one NewMail."""
 
     mail_id: str
+    #: the limit that has no room for it: then nothing was stored
+    over: Over | None = None
     #: new message id -> the message id it duplicates; these were stored as ``suppressed`` unless all of the mail's
     #: messages are duplicates: then nothing was stored
     duplicates: Mapping[str, str]
@@ -362,13 +367,16 @@ class Store(Protocol):
 
     # -- delivery
     async def claim(
-        self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan
-    ) -> Sequence[Claimed]:
+        self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan,
+        throttle: Throttle | None = None,
+    ) -> Sequence[Claimed]:  # fmt: skip
         """Take up to *limit* due queued messages, let *plan* group them, write the intents, and return the requests.
 
         What has outlived its lifetime is left to ``expired``.
 
         *gateways* are those that take messages now; with none of them nothing is claimed and nothing is written.
+        What *throttle* holds is not offered to the plan and is due again when its limit has room; what leaves for the
+        first time is charged to its counters. None: nothing is limited, and no counter is looked at.
         The plan's id source draws from the durable sequence: never repeated, also after restore from a backup.
         """
         ...
@@ -443,6 +451,19 @@ class Store(Protocol):
 
     async def spend(self, *, since: datetime) -> Sequence[Spend]:
         """Sum the prices of what was handed over since then, by gateway and currency, in that order."""
+        ...
+
+    # -- limits
+    async def counters(self, keys: Collection[str]) -> Mapping[str, str]:
+        """Return the texts of those of the counters *keys* that were ever charged (``model.limits`` reads them)."""
+        ...
+
+    async def counters_named(self, prefix: str) -> Mapping[str, str]:
+        """Return all counters whose names begin with *prefix*."""
+        ...
+
+    async def note_told(self, key: str, percent: int) -> bool:
+        """Note that the operator is told so much of the budget *key* is used up; False when that was noted before."""
         ...
 
     # -- gateways

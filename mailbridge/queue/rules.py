@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
+from mailbridge.model.limits import Over, Settlement, Wanted
 from mailbridge.model.outcome import SmsError
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import FINAL, UNSUCCESSFUL, State, can_move
@@ -275,6 +276,52 @@ def turn_back(row: StoredMessage, now: datetime) -> StoredMessage:
 def describe_attempt(row: StoredMessage) -> Detail:
     """Return the history's detail of an attempt whose intent stands in *row*."""
     return {"attempt": row.attempts, "gateway": row.gateway, "gateway_id": row.gateway_id}
+
+
+# -------------------------------------------------------------------------------------------------- limits
+def count_in(mail: NewMail, sifted: Sifted, counters: Mapping[str, str]) -> tuple[Over | None, dict[str, str]]:
+    """Return the limit that has no room for *mail*, None for none, and its counters as they are afterwards.
+
+    What was seen before is not counted. A mail that is refused is not, either; its counters then merely follow a clock
+    that was set back, so that it does not lock anybody out.
+    """
+    count = len(sifted.messages) - len(sifted.duplicates)
+    at = mail.received_at
+    over = [one.ask(counters.get(one.key, ""), at, count) for one in mail.allowances]
+    worst = max((one for one in over if one is not None), key=lambda one: one.until, default=None)
+    took = 0 if worst is not None else count
+    return worst, {one.key: one.count(counters.get(one.key, ""), at, took) for one in mail.allowances}
+
+
+def wanted(row: StoredMessage, user: str | None) -> Wanted:
+    """Return what limits ask of *row*, whose mail came from *user*."""
+    return Wanted(id=row.id, phone=row.message.phone, user=user, parts=row.parts)
+
+
+def describe_held(over: Over) -> Detail:
+    """Return the history's detail of a message that a limit puts off."""
+    return {"limit": over.limit, "config": over.config, "until": over.until.isoformat(timespec="seconds")}
+
+
+def settlement(before: Standing, after: Standing) -> Settlement | None:
+    """Return what the way from *before* to *after* means to the budgets a message was charged to; None for nothing.
+
+    A message that is refused for good has cost nothing. One that a person sends again is charged again.
+    """
+    if after.state is State.FAILED and before.state is not State.FAILED:
+        if after.price is None:
+            return Settlement(parts=-before.parts, settled=before.parts)
+        return None
+    parts, money = after.parts - before.parts, (after.price or Decimal(0)) - (before.price or Decimal(0))
+    is_priced = before.price is None and after.price is not None
+    if not parts and not money and not is_priced:
+        return None
+    return Settlement(
+        parts=parts,
+        settled=before.parts if is_priced else 0,
+        money=money,
+        priced=after.parts if is_priced else 0,
+    )
 
 
 # ------------------------------------------------------------------------------------------------- filters

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine
 
 from mailbridge.errors import StoreError
+from mailbridge.model.limits import Throttle
 from mailbridge.model.state import State
 from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.contract import (
@@ -35,7 +36,7 @@ from mailbridge.queue.contract import (
     StoredMessage,
 )
 from mailbridge.queue.lanes import Fate, HangUp, Lane, Room, WriterLane
-from mailbridge.queue.statements import changes, claims, clock, gateways, mails, prune, questions, reports
+from mailbridge.queue.statements import changes, claims, clock, counters, gateways, mails, prune, questions, reports
 
 
 class Database(Protocol):
@@ -155,13 +156,15 @@ class SqlStore:
 
     # -- delivery
     async def claim(
-        self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan
-    ) -> Sequence[Claimed]:
+        self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan,
+        throttle: Throttle | None = None,
+    ) -> Sequence[Claimed]:  # fmt: skip
         """Take due queued messages, write their intents and return the requests to make."""
         if not gateways:
             return ()
+        is_shared = self.cluster is not None
         claimed: Sequence[Claimed] = await self._write(
-            partial(claims.claim, now=now, limit=limit, node=node, plan=plan, is_shared=self.cluster is not None)
+            partial(claims.claim, now=now, limit=limit, node=node, plan=plan, is_shared=is_shared, throttle=throttle)
         )
         return claimed
 
@@ -234,6 +237,20 @@ class SqlStore:
     async def spend(self, *, since: datetime) -> Sequence[Spend]:
         """Sum the prices of what was handed over since then."""
         return await self._browser.run(partial(questions.spend, since=since))
+
+    # -- limits
+    async def counters(self, keys: Collection[str]) -> Mapping[str, str]:
+        """Return the texts of those of the counters *keys* that were ever charged."""
+        return await self._reader.run(partial(counters.read, names=keys)) if keys else {}
+
+    async def counters_named(self, prefix: str) -> Mapping[str, str]:
+        """Return all counters whose names begin with *prefix*."""
+        return await self._reader.run(partial(counters.read_named, prefix=prefix))
+
+    async def note_told(self, key: str, percent: int) -> bool:
+        """Note that the operator is told so much of a budget is used up; False when that was noted before."""
+        noted: bool = await self._write(partial(counters.note_told, key=key, percent=percent))
+        return noted
 
     # -- gateways
     async def gateway_states(self) -> Mapping[str, GatewayState]:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: of the newest migration; a file without it is migrated, a file with one unknown to us is refused
-SCHEMA_REVISION = "0002"
+SCHEMA_REVISION = "0003"
 
 #: in ``meta``, the oldest revision whose nodes work on these tables; a migration that does more than add raises it
 WORKS_WITH = "works_with"
@@ -242,6 +242,26 @@ sequences = Table(
     metadata,
     Column("name", Text, primary_key=True),
     Column("next", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: messages that limits were asked about when they first left; *counters* is a JSON list of the budgets they draw on
+charges = Table(
+    "charges",
+    metadata,
+    Column("message_id", Text, ForeignKey("messages.id"), primary_key=True),
+    Column("counters", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: what limits have counted, as ``model.limits`` writes it; *until* is when it is worth nothing any more
+counters = Table(
+    "counters",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Index("counters_until", "until"),
     sqlite_with_rowid=False,
 )
 

@@ -12,8 +12,9 @@ from mailbridge.queue.contract import Change, Report
 from mailbridge.queue.rows import Values, dump_detail, read_notify, read_standing, standing_values, to_us
 from mailbridge.queue.rules import Standing, applies, describe, is_report_kept, move, takes_back
 from mailbridge.queue.statements.bulk import Bulk
+from mailbridge.queue.statements.charging import settle
 from mailbridge.queue.statements.chunks import chunked
-from mailbridge.queue.tables import UNREPORTED, dedupe, history, mails, messages, report_items
+from mailbridge.queue.tables import UNREPORTED, charges, dedupe, history, mails, messages, report_items
 
 _m = messages.c
 _standing_of = (
@@ -36,8 +37,10 @@ _standing_of = (
         _m.next_attempt_at,
         _m.expires_at,
         mails.c.reportable,
+        charges.c.counters.label("charged"),
     )
     .join(mails, mails.c.id == _m.mail_id)
+    .outerjoin(charges, charges.c.message_id == _m.id)
     .where(_m.id.in_(bindparam("ids", expanding=True)))
     .order_by(_m.id)  # all nodes lock rows in the same order
     .with_for_update(of=messages)
@@ -58,7 +61,8 @@ def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     """Carry out *changes* in their order; tell for each whether it applied."""
     ids = list({change.message_id for change in changes})
     rows = {row.id: row for some in chunked(ids) for row in conn.execute(_standing_of, {"ids": some})}
-    standings = {id_: read_standing(row) for id_, row in rows.items()}
+    before = {id_: read_standing(row) for id_, row in rows.items()}
+    standings = dict(before)
     results, applied, recovered = [], [], []
     for change in changes:
         standing = standings.get(change.message_id)
@@ -71,6 +75,8 @@ def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     if applied:
         _write(conn, applied, standings)
         _report(conn, applied, recovered, rows)
+        if charged := {id_: row.charged for id_, row in rows.items() if row.charged is not None}:
+            settle(conn, applied, before, standings, charged)
     return results
 
 

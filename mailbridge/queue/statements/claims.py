@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, bindparam, insert, or_, select, update
 
+from mailbridge.model.limits import Throttle
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Assignment, Claimed, Plan, StoredMessage
 from mailbridge.queue.rows import Values, dump_detail, read_message, to_us
 from mailbridge.queue.rules import IdSource, IsTaken, assign, describe_attempt, intend
+from mailbridge.queue.statements import charging
 from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import attempts, history, messages, sequences
@@ -59,14 +61,24 @@ _SEQUENCE = "gateway_id"
 _next_id = select(sequences.c.next).where(sequences.c.name == _SEQUENCE).with_for_update()
 
 
+#: looks past rows that a limit holds, in one claim: what many of them wait for must not keep the others from leaving
+_LOOKS = 5
+
+
 def claim(
-    conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan, is_shared: bool = False
-) -> list[Claimed]:
+    conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan, is_shared: bool = False,
+    throttle: Throttle | None = None,
+) -> list[Claimed]:  # fmt: skip
     """Write the intents of what *plan* wants sent now and return the requests."""
     asked: Values = {"now": to_us(now), "count": limit}
     if is_shared:
         asked |= {"node": node, "before": to_us(now - timedelta(seconds=HEAD_START_S))}
-    rows = [read_message(row) for row in conn.execute(_due_here if is_shared else _due, asked)]
+    gate = charging.Gate(conn, throttle, now) if throttle else None
+    for _ in range(_LOOKS):
+        found = [read_message(row) for row in conn.execute(_due_here if is_shared else _due, asked)]
+        rows = found if gate is None else gate.sift(found)
+        if rows or not found:
+            break
     if not rows:
         return []
     stored = conn.execute(_next_id).scalar_one_or_none()
@@ -87,6 +99,8 @@ def claim(
         conn.execute(write.values(name=_SEQUENCE, next=ids.next))
     if members := [row for request in claimed for row in request.messages]:
         _write_intents(conn, members, node, now)
+        if gate is not None:
+            gate.charge(members)
     return claimed
 
 

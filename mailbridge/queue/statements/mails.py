@@ -1,4 +1,7 @@
-"""Keeping mails: the hot path of the door. Four inserts and one look-up for any number of mails, nothing else."""
+"""Keeping mails: the hot path of the door. Four inserts and one look-up for any number of mails, nothing else.
+
+Where clients, users or senders are limited, two statements more: their counters are read, locked, and written.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,8 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from mailbridge.queue.contract import NewMail, PutResult
 from mailbridge.queue.rows import Values, dump_detail, from_us, mail_values, message_values, to_us
-from mailbridge.queue.rules import KeyOwner, Sifted, sift
+from mailbridge.queue.rules import KeyOwner, Sifted, count_in, sift
+from mailbridge.queue.statements import counters
 from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import dedupe, history, mails, messages
@@ -29,8 +33,17 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
     owners = dict(stored)
     kept: list[tuple[NewMail, Sifted]] = []
     results = []
+    names = {one.key for mail in new_mails for one in mail.allowances}
+    known = counters.lock(conn, names) if names else {}
+    counted: dict[str, str] = {}
     for mail in new_mails:
         sifted = sift(mail, owners)
+        if mail.allowances and sifted.messages:
+            over, after = count_in(mail, sifted, known | counted)
+            counted |= after
+            if over is not None:
+                results.append(PutResult(mail_id=mail.id, duplicates={}, over=over))
+                continue
         owners |= sifted.keys
         results.append(PutResult(mail_id=mail.id, duplicates=sifted.duplicates))
         if sifted.messages:
@@ -38,6 +51,8 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
     if kept:
         _insert(conn, kept)
         _insert_keys(conn, kept, stored)
+    if counted:
+        counters.write(conn, counted, max(mail.received_at for mail in new_mails))
     return results
 
 

@@ -8,8 +8,9 @@ from sqlalchemy import Connection, and_, bindparam, delete, exists, select
 
 from mailbridge.model.state import FINAL, State
 from mailbridge.queue.rows import from_us_or_none, to_us
+from mailbridge.queue.statements import counters
 from mailbridge.queue.statements.chunks import chunked
-from mailbridge.queue.tables import UNREPORTED, attempts, dedupe, history, mails, messages, report_items
+from mailbridge.queue.tables import UNREPORTED, attempts, charges, dedupe, history, mails, messages, report_items
 
 _open = exists().where(
     messages.c.mail_id == mails.c.id,
@@ -24,8 +25,9 @@ old_mails = (
     .limit(bindparam("count"))
 )
 _messages_of = select(messages.c.id).where(messages.c.mail_id.in_(bindparam("ids", expanding=True)))
+_OF_MESSAGES = (history, attempts, dedupe, report_items, charges)
 _steps = (
-    *(delete(table).where(table.c.message_id.in_(_messages_of)) for table in (history, attempts, dedupe, report_items)),
+    *(delete(table).where(table.c.message_id.in_(_messages_of)) for table in _OF_MESSAGES),
     delete(messages).where(messages.c.mail_id.in_(bindparam("ids", expanding=True))),
     delete(mails).where(mails.c.id.in_(bindparam("ids", expanding=True))),
 )
@@ -46,4 +48,5 @@ def prune(conn: Connection, *, before: datetime, sent_before: datetime, limit: i
     for some in chunked(ids):
         for step in _steps:
             conn.execute(step, {"ids": some})
+    counters.forget(conn, before=before)
     return len(ids)
