@@ -40,6 +40,7 @@ from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
 from mailbridge.gateway.smsc.sites import currency_of
 from mailbridge.intake.compose import Composer
+from mailbridge.limiter import Accountant, Known, read_limits
 from mailbridge.loops import Duty, Loop
 from mailbridge.meter import Meter, metered_gateway, metered_store
 from mailbridge.model.ids import new_mail_id
@@ -139,9 +140,10 @@ def node_name(*, is_shared: bool) -> str:
 class _Front:
     """What the door talks to: the reception and doorman of the configuration in force, exchanged by a reload."""
 
-    def __init__(self, reception: Reception, doorman: Doorman, *, meter: Meter, clock: Clock) -> None:
+    def __init__(self, reception: Reception, doorman: Doorman, known: Known, *, meter: Meter, clock: Clock) -> None:
         self.reception = reception
         self.doorman = doorman
+        self.known = known
         self._meter = meter
         self._clock = clock
 
@@ -167,17 +169,21 @@ class _Front:
 
     def sender(self, address: str, client: Client) -> str:
         try:
-            return self.doorman.sender(address, client)
+            sender = self.doorman.sender(address, client)
+            self.known.ask_sender(sender)
         except IntakeError as error:
             self._meter.count_rejected(error.reply)
             raise
+        return sender
 
     def recipient(self, address: str, client: Client) -> Recipient:
         try:
-            return self.doorman.recipient(address, client)
+            recipient = self.doorman.recipient(address, client)
+            self.known.ask_recipient(recipient.phone, client)
         except IntakeError as error:
             self._meter.count_rejected(error.reply)
             raise
+        return recipient
 
 
 class Bridge:
@@ -231,9 +237,15 @@ class Bridge:
             store=store, board=self.board, watch=self._watch, clock=clock, random=random.random, node=self._node,
             rush=self._rush, lease=self._lease, failpoint=failpoint,
         )  # fmt: skip
+        self.dispatcher.throttle = read_limits(config.limits).throttle
+        self.accountant = Accountant(
+            store=store, clock=clock, known=lambda: self._front.known,
+            tell=lambda use, percent, until: self._notices.budget_used(
+                percent, use.budget.config, use.name, spent=f"{use.spent.parts} parts, {use.spent.money}", until=until
+            ),
+        )  # fmt: skip
         self._add_duties(report_settings)
         self._front = self._build_front(config)
-        self._inherited = inherited_sockets(os.environ, os.getpid())
         self._inherited = inherited_sockets(os.environ, os.getpid())
         self.door = self._build_door(config)
         self.web = self._build_web()
@@ -256,6 +268,7 @@ class Bridge:
                 store=store, board=self.board, clock=clock, settings=config.queue, wake=self._wake_all,
                 alarm=self._notices.message_held, is_first=self._is_first, is_in_time=lambda: self._lease.is_in_time,
             ),
+            "accountant": self.accountant,
             "memory": lean.GiveBack(lambda: self._rush.total),
             "reporter": ForTheFirst(reporter, self._is_first),
         }  # fmt: skip
@@ -294,9 +307,11 @@ class Bridge:
             self._notices.gateway_changed(before, after)
 
     def _build_front(self, config: Config) -> _Front:
-        return _Front(self._build_reception(config), build_doorman(config), meter=self._meter, clock=self._clock)
+        known = Known(read_limits(config.limits), self._clock)
+        reception = self._build_reception(config, known)
+        return _Front(reception, build_doorman(config), known, meter=self._meter, clock=self._clock)
 
-    def _build_reception(self, config: Config) -> Reception:
+    def _build_reception(self, config: Config, known: Known) -> Reception:
         return Reception(
             settings=build_intake_settings(config, self._node if self._membership is not None else None),
             reader=build_reader(config),
@@ -305,6 +320,7 @@ class Bridge:
             clock=self._clock,
             wake=self.dispatcher.mail_arrived,
             takes_messages=self.dispatcher.takes_messages,
+            learn=known.learn,
             failpoint=self._failpoint,
         )
 
@@ -337,7 +353,7 @@ class Bridge:
         )
         metrics.add_routes(
             pages, store=self._store, board=self.board, dispatcher=self.dispatcher, clock=self._clock,
-            registry=self._meter.registry,
+            registry=self._meter.registry, budgets=self.accountant.gauges,
         )  # fmt: skip
         self._entrances = build_entrances(self._config)
         receipts = Receipts(
@@ -418,7 +434,9 @@ class Bridge:
         else:
             self.door.reload_certificates()
             self.door.replace_users(config.users)
-        self._front.reception, self._front.doorman = front.reception, front.doorman
+        self._front.reception, self._front.doorman, self._front.known = front.reception, front.doorman, front.known
+        self.dispatcher.throttle = front.known.limits.throttle
+        self._ring("accountant")()
         if config.gateways != self._config.gateways:
             self._retired += self.board.replace(build_carriers(config, self._clock, self._meter))
             # the page looks into this very mapping

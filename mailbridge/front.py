@@ -11,6 +11,7 @@ from mailbridge.intake.address import Addresses
 from mailbridge.intake.compose import Composer
 from mailbridge.intake.numbers import NumberPolicy
 from mailbridge.intake.parse import parse_mail
+from mailbridge.limiter import read_limits
 from mailbridge.model.mail import Mail
 from mailbridge.reception import Reader, Settings
 from mailbridge.report.policy import is_reportable
@@ -29,6 +30,7 @@ def build_intake_settings(config: Config, node: str | None = None) -> Settings:
         lifetime_s=config.queue.lifetime,
         keep_original_bytes=config.queue.keep_original,
         node=node,
+        rates=read_limits(config.limits).door,
     )
 
 

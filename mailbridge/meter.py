@@ -17,7 +17,7 @@ from mailbridge.clock import Clock
 from mailbridge.gateway.contract import Batch, Gateway, StatusQuery
 from mailbridge.model.outcome import Outcome
 from mailbridge.model.reply import Reply
-from mailbridge.queue.contract import Change, Claimed, NewMail, PutResult, Report, Store
+from mailbridge.queue.contract import Change, Claims, NewMail, PutResult, Report, Store
 
 # a second sample beside each counter that says when it was made: the process's start, which nobody asked for
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library left it untyped
@@ -94,6 +94,8 @@ class _MeteredStore:
 
     async def put(self, mail: NewMail) -> PutResult:
         result = await self._store.put(mail)
+        if result.over is not None:
+            return result
         known = len(result.duplicates)
         if known == len(mail.messages):  # a mail that is known as a whole was not stored
             self._meter.mails_known.inc()
@@ -103,8 +105,10 @@ class _MeteredStore:
         self._meter.count_events(events | {"suppressed": known} if known else events)
         return result
 
-    async def claim(self, **asked: Any) -> Sequence[Claimed]:
+    async def claim(self, **asked: Any) -> Claims:
         claimed = await self._store.claim(**asked)
+        if claimed.held:
+            self._meter.count_events({"deferred": len(claimed.held)})
         if claimed:
             self._meter.count_events({"attempt": sum(len(request.messages) for request in claimed)})
         return claimed

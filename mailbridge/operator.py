@@ -1,4 +1,4 @@
-"""What the operator is told once: a gateway is suspended or well again, a message waits for a person.
+"""What the operator is told once: a gateway is suspended or well again, a message waits, a budget runs out.
 
 In the log always; by mail where ``bounce.operator`` and a smarthost are configured.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
@@ -17,6 +18,8 @@ from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.notice import build_notice
 
 log = structlog.get_logger()
+
+_ALL = 100
 
 
 class OperatorNotices:
@@ -58,6 +61,26 @@ class OperatorNotices:
             f"gateway id {row.gateway_id}).\nLook: mailbridge queue show {row.id}\n"
             f"Then: mailbridge queue release {row.id}, or mailbridge queue cancel {row.id}\n",
         )
+
+    def budget_used(self, percent: int, config: str, name: str, *, spent: str, until: datetime) -> None:
+        """Tell that so much of a budget is used up; *config* is its place in the configuration, *name* whose it is."""
+        whose = f"{config} of {name}" if name else config
+        ends = f"{until:%Y-%m-%d %H:%M} UTC"
+        fields = {"of": name, "spent": spent, "until": until.isoformat(timespec="seconds")}
+        if percent >= _ALL:
+            log.error("budget used up", config=config, percent=percent, **fields)
+            self._mail(
+                f"Budget used up: {whose}",
+                f"The budget {whose} is used up: {spent}.\nIts messages wait in the queue until {ends} or until their "
+                "lifetime is over, and new ones are answered 450.\nTo let them go sooner: raise it and reload.\n",
+            )
+        else:
+            log.warning("budget warning", config=config, percent=percent, **fields)
+            self._mail(
+                f"Budget used to {percent} per cent: {whose}",
+                f"Of the budget {whose}, {percent} per cent are used: {spent}.\n"
+                f"Once it is used up, messages wait until {ends}.\n",
+            )
 
     async def aclose(self) -> None:
         """Wait until the last notice is stored."""

@@ -12,15 +12,17 @@ import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
 import structlog
 
 from mailbridge.clock import Clock
 from mailbridge.delivery.watch import Verdicts, Watch
+from mailbridge.errors import Rejected
 from mailbridge.model import reply as replies
 from mailbridge.model.ids import message_id
+from mailbridge.model.limits import DoorRates
 from mailbridge.model.mail import Mail, ReceivedMail, Recipient
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import Accepted, Outcome, Refused
@@ -47,6 +49,8 @@ class Settings:
     keep_original_bytes: int
     #: this node's name, where several share the queue
     node: str | None = None
+    #: how much a client, a user and a sender may send
+    rates: DoorRates = field(default_factory=DoorRates)
 
 
 #: intake's composing: one message for each recipient, in order; raises errors.Rejected
@@ -94,6 +98,7 @@ class Reception:
         clock: Clock,
         wake: Callable[[], None],
         takes_messages: Callable[[], bool],
+        learn: Callable[[PutResult], None] = lambda _result: None,
         failpoint: Callable[[str], None] = lambda _name: None,
     ) -> None:
         self._settings = settings
@@ -103,6 +108,7 @@ class Reception:
         self._clock = clock
         self._wake = wake
         self._takes_messages = takes_messages
+        self._learn = learn
         self._failpoint = failpoint
 
     async def receive(self, received: ReceivedMail, *, each: bool = False) -> Sequence[Reply]:
@@ -113,7 +119,10 @@ class Reception:
         return await self.keep(self._reader.read(received), each=each)
 
     async def keep(self, new: NewMail, *, each: bool = False) -> Sequence[Reply]:
-        """Commit *new*, then wait for its verdict where the configuration says so, and return the replies."""
+        """Commit *new*, then wait for its verdict where the configuration says so, and return the replies.
+
+        Raises: Rejected where a limit has no room for it: nothing is kept, and the client is to try again.
+        """
         if self._settings.verdict and self._settings.node is not None:
             # its client waits here, and only the node that sends it hears the verdict
             new = replace(new, taken_by=self._settings.node)
@@ -122,6 +131,11 @@ class Reception:
         with self._watch.expect(ids) if self._settings.verdict else nullcontext() as verdicts:
             result = await self._store.put(new)
             self._failpoint("after commit")
+            if new.allowances:
+                self._learn(result)
+            if (over := result.over) is not None:
+                log.warning("rejected", id=new.id, client=new.client, because=over.limit, config=over.config)
+                raise Rejected(replies.OVER_LIMIT)
             if verdicts is not None:
                 verdicts.drop(result.duplicates)
             for message in new.messages:
@@ -177,6 +191,9 @@ def prepare(
         ret=received.ret, reportable=reportable, original=received.content[: settings.keep_original_bytes],
         size_bytes=len(received.content), messages=messages,
         hold_reports_until=verdict_ends_at if settings.verdict else None,
+        allowances=() if is_repeatable else settings.rates.allowances(
+            client=received.client.address, user=received.client.user, sender=received.sender
+        ),
     )  # fmt: skip
 
 

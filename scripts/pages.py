@@ -17,7 +17,7 @@ from mailbridge.model.reply import Reply
 from mailbridge.model.state import FINAL, MOVES, State
 
 #: rows of the table that this version says to nobody: a bounce's status, and what waits for its feature
-NOT_SAID = frozenset({"LIFETIME_OVER", "OVER_LIMIT", "UNUSABLE_MAIL"})
+NOT_SAID = frozenset({"LIFETIME_OVER", "UNUSABLE_MAIL"})
 
 ADRS = Path(__file__).resolve().parent.parent / "docs" / "adr"
 _ROW = re.compile(r'^(?:    )?#: (?P<words>.+)\n(?:    )?(?P<name>[A-Z_]+) = "', re.MULTILINE)

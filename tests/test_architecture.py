@@ -34,7 +34,10 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "counts at the two ports and alters nothing that passes",
     ),
     "model": (set(), "values know nothing but values"),
-    "config": ({"errors"}, "reads files into one typed model, and is imported by all that are configured"),
+    "config": (
+        {"errors", "model.limits"},
+        "reads files into one typed model, and is imported by all that are configured; how a limit is written, limits say",
+    ),
     "smtp": ({"clock", "config.model", "errors", "model"}, "the door delivers nothing: its way on is smtp.contract"),
     "intake": ({"config.model", "config.units", "errors", "model"}, "pure: bytes and settings to messages"),
     "queue": ({"errors", "model"}, "keeps what was promised, whoever asks; knows neither SMTP nor HTTP"),
@@ -50,12 +53,16 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "tells senders what the queue says; sends no SMS",
     ),
     "reception": (
-        {"clock", "delivery.watch", "model", "queue.contract"},
+        {"clock", "delivery.watch", "errors", "model", "queue.contract"},
         "joins door, intake and queue by functions that are handed in, and waits for verdicts",
     ),
     "front": (
-        {"config.model", "intake", "model", "reception", "report.policy"},
+        {"config.model", "intake", "limiter", "model", "reception", "report.policy"},
         "what stands before the queue, in the bridge's own process or in a worker: it loads neither store nor gateway",
+    ),
+    "limiter": (
+        {"clock", "config.model", "errors", "model", "queue.contract"},
+        "knows between two commits what the store said; lets nothing through that the store would not",
     ),
     "operator": ({"clock", "errors", "queue.contract", "report.dsn", "report.notice"}, "writes notices"),
     "admin": ({"clock", "errors", "model", "queue.contract"}, "works on a store, never on a running process"),
@@ -75,7 +82,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "app": (
         {
-            "clock", "config", "delivery", "errors", "front", "gateway", "intake.compose", "lean", "loops", "meter", "model", "operator",
+            "clock", "config", "delivery", "errors", "front", "gateway", "intake.compose", "lean", "limiter", "loops", "meter", "model", "operator",
             "queue.contract", "reception", "report", "smtp", "web", "workers.team",
         },
         "the only file that knows all parts",
@@ -111,6 +118,7 @@ LIBRARIES: dict[str, set[str]] = {
         "cli",
         "delivery",
         "lean",
+        "limiter",
         "log",
         "loops",
         "operator",

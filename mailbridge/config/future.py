@@ -12,7 +12,6 @@ KEYS = frozenset(
         "digest",
         "escalation",
         "inbound",
-        "limits",
         "people",
         "profiles",
         "quiet_hours",

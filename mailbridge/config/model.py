@@ -8,11 +8,23 @@ It must not read files or the environment.
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue, SecretStr, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    JsonValue,
+    SecretStr,
+    model_validator,
+)
 
 from mailbridge.config.units import parse_duration, parse_size
+from mailbridge.model.limits import parse_rate
 
 
 def _split_words(value: object) -> object:
@@ -48,6 +60,41 @@ Words = Annotated[list[str], BeforeValidator(_split_words)]
 SECRET_URL: dict[str, JsonValue] = {"secret_url": True}
 
 _DAY = 86400.0
+_MONEY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,4})?")
+_PERCENT = re.compile(r"([1-9][0-9]?|100)%")
+
+
+def _check_rates(words: list[str]) -> list[str]:
+    for word in words:
+        parse_rate(word)
+    return words
+
+
+def _check_money(text: str | None) -> str | None:
+    if text is not None and not _MONEY.fullmatch(text):
+        raise ValueError("not an amount of money; write one such as 2000 or 99.50")
+    return text
+
+
+def _check_percent(text: str) -> str:
+    if not _PERCENT.fullmatch(text):
+        raise ValueError("not a share; write one from 1% to 100%")
+    return text
+
+
+def _check_zone(text: str) -> str:
+    try:
+        if text:
+            ZoneInfo(text)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError("not a time zone known here; write one such as Europe/Moscow") from None
+    return text
+
+
+Rates = Annotated[Words, AfterValidator(_check_rates)]
+Money = Annotated[str, AfterValidator(_check_money)]
+Percent = Annotated[str, AfterValidator(_check_percent)]
+Zone = Annotated[str, AfterValidator(_check_zone)]
 
 
 class Section(BaseModel):
@@ -178,6 +225,49 @@ class MessageDefaults(Section):
         default="0", description="Transliteration: 0, 1 or 2 as the gateway has it, or `auto`."
     )
     max_parts: int = Field(default=3, ge=1, le=20, description="Longest SMS in parts; a longer text is cut.")
+
+
+class Spending(Section):
+    """What a day or a month may cost."""
+
+    parts: int | None = Field(
+        default=None, ge=1, le=1_000_000_000, description="Most parts handed to a gateway. Left out: no limit."
+    )
+    money: Money | None = Field(
+        default=None, description="Most money, in the currency of the account: `2000` or `99.50`. Left out: no limit."
+    )
+
+
+class BudgetOfEach(Section):
+    """A budget that each user or each phone has for itself."""
+
+    day: Spending = Field(default=Spending(), description="Of one calendar day.")
+    month: Spending = Field(default=Spending(), description="Of one calendar month.")
+
+
+class Budget(Section):
+    """What all messages together may cost. Over it, RCPT answers 450 and what is queued waits for the next period."""
+
+    day: Spending = Field(default=Spending(), description="Of one calendar day, for all together.")
+    month: Spending = Field(default=Spending(), description="Of one calendar month, for all together.")
+    user: BudgetOfEach = Field(default=BudgetOfEach(), description="For each user that has signed in.")
+    phone: BudgetOfEach = Field(default=BudgetOfEach(), description="For each number.")
+    warn: Percent = Field(
+        default="80%", description="How much of a budget is used up when the operator is told; at 100% again."
+    )
+    timezone: Zone = Field(
+        default="", description="Where days begin, such as `Europe/Moscow`. Empty: the process's own time zone."
+    )
+
+
+class LimitSettings(Section):
+    """How many messages in which time: `5/15m`, all of a list at once. Left out: no limit."""
+
+    phone: Rates = Field(default=[], description="To one number. What is over it waits in the queue.")
+    client: Rates = Field(default=[], description="From one client address. Over it the answer is 450 4.7.1.")
+    user: Rates = Field(default=[], description="From one user that has signed in; answered like `client`.")
+    sender: Rates = Field(default=[], description="From one envelope sender; answered like `client`.")
+    budget: Budget = Field(default=Budget(), description="What may be spent.")
 
 
 class SmscGateway(Section):
@@ -334,6 +424,9 @@ class Config(Section):
     numbers: Numbers = Field(default=Numbers(), description="How numbers are read and which are allowed.")
     message: MessageDefaults = Field(
         default=MessageDefaults(), description="What an SMS looks like unless the mail says otherwise."
+    )
+    limits: LimitSettings = Field(
+        default=LimitSettings(), description="How many messages in which time, and what may be spent."
     )
     gateways: dict[str, SmscGateway] = Field(
         default={}, description="Accounts at carriers by a name of your own; at least one."

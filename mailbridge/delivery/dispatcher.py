@@ -25,6 +25,7 @@ from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Batch
 from mailbridge.loops import wait_for_ring
+from mailbridge.model.limits import Over, Throttle
 from mailbridge.model.outcome import Accepted, Deferred, ErrorClass, Outcome, Refused, SmsError, Suspended, Unknown
 from mailbridge.queue.contract import Assignment, Change, Claimed, Store, StoredMessage
 
@@ -67,6 +68,8 @@ class Dispatcher:
         #: a claim's fate is not known: what it may have written nobody would send
         self._is_in_doubt = False
         self._failpoint = failpoint
+        #: the limits in force; false where nothing is limited
+        self.throttle = Throttle()
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         #: set while ``run`` does not
@@ -199,12 +202,15 @@ class Dispatcher:
                 node=self._node,
                 gateways=frozenset({carrier.name}),
                 plan=plan,
+                throttle=self.throttle or None,
             )
         except StoreError as error:
             log.warning("store trouble", doing="claim", because=str(error))
             self._is_in_doubt = True
             await wait_for_ring(self._wake, _STORE_RETRY_S, self._clock)
             return ()
+        for row, over in claimed.held:
+            self._log_held(row, over)
         # few phones make small requests: to look at many more rows than can leave would be for nothing
         taken = sum(len(request.messages) for request in claimed)
         self._look = max(_LEAST_LOOK, min(2 * taken, _MOST_LOOK))
@@ -220,6 +226,15 @@ class Dispatcher:
         self._is_in_doubt = False
         if found:
             log.warning("recovered", messages=found, now="unknown: the claim's answer was lost")
+
+    def _log_held(self, row: StoredMessage, over: Over) -> None:
+        """Say that a limit put *row* off; nobody needs to wait for its verdict."""
+        log.info(
+            "deferred", id=row.id, phone=row.message.phone, limit=over.limit, config=over.config,
+            next_in_s=round((over.until - self._clock.now()) / timedelta(seconds=1), 1),
+        )  # fmt: skip
+        error = SmsError(code="limit", text=over.limit, error_class=ErrorClass.DEFERRED)
+        self._watch.note(row.id, Deferred(error=error, left=False))
 
     async def _attempt(self, carrier: Carrier, request: Claimed, term: int) -> None:
         try:

@@ -108,6 +108,11 @@ class Allowance:
         """The longest window: after it the counter is worth nothing."""
         return timedelta(seconds=max(rate.window_s for rate in self.rates))
 
+    def full_until(self, counter: str, now: datetime) -> datetime | None:
+        """Return until when not even one more fits; None when one does."""
+        over = self.ask(counter, now, 1)
+        return None if over is None else over.until
+
     def ask(self, counter: str, now: datetime, count: int) -> Over | None:
         """Return which rate has no room for *count* more at *now*, the one that lasts longest; None when all have."""
         now_us, logs = _to_us(now), _load_logs(counter)
@@ -151,12 +156,12 @@ class Budget:
         """Its place in the configuration."""
         return f"limits.budget.{'' if self.scope == 'all' else self.scope + '.'}{self.period}"
 
-    def key(self, name: str, now: datetime, zone: tzinfo) -> str:
+    def key(self, name: str, now: datetime, zone: tzinfo | None) -> str:
         """Return the name of the counter of *name* (empty for ``all``) in the period that *now* is in."""
         day = now.astimezone(zone)
         return f"budget:{self.scope}:{self.period}:{day:{'%Y-%m-%d' if self.period == 'day' else '%Y-%m'}}:{name}"
 
-    def ends_at(self, now: datetime, zone: tzinfo) -> datetime:
+    def ends_at(self, now: datetime, zone: tzinfo | None) -> datetime:
         """Return when the next period begins."""
         day = now.astimezone(zone).date()
         first = day + timedelta(days=1) if self.period == "day" else (day.replace(day=1) + timedelta(days=32))
@@ -278,7 +283,8 @@ class Throttle:
 
     phone: tuple[Rate, ...] = ()
     budgets: tuple[Budget, ...] = ()
-    zone: tzinfo = UTC
+    #: where days begin; None: the process's own
+    zone: tzinfo | None = UTC
 
     def __bool__(self) -> bool:
         return bool(self.phone or self.budgets)

@@ -12,7 +12,7 @@ fencing that makes late, repeated and out-of-order results harmless.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -23,7 +23,10 @@ from mailbridge.model.limits import Allowance, Over, Throttle
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import SmsError
 from mailbridge.model.state import State
+from mailbridge.queue.beside import GatewayState as GatewayState  # noqa: PLC0414 - part of this contract
+from mailbridge.queue.beside import OutgoingMail as OutgoingMail  # noqa: PLC0414 - as above
 from mailbridge.queue.cluster import Cluster
+from mailbridge.queue.counting import Counters
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Detail = Mapping[str, Json]
@@ -92,6 +95,8 @@ class PutResult:
     mail_id: str
     #: the limit that has no room for it: then nothing was stored
     over: Over | None = None
+    #: those of its allowances that have no room for a single message more now, and until when
+    full: Mapping[str, datetime] = field(default_factory=dict)
     #: new message id -> the message id it duplicates; these were stored as ``suppressed`` unless all of the mail's
     #: messages are duplicates: then nothing was stored
     duplicates: Mapping[str, str]
@@ -243,6 +248,20 @@ class Claimed:
     messages: tuple[StoredMessage, ...]
 
 
+class Claims(tuple[Claimed, ...]):  # noqa: SLOT001 - a tuple of variable length cannot have slots
+    """What one claim returns: the requests to make now."""
+
+    #: the messages that a limit put off, with the limit
+    held: tuple[tuple[StoredMessage, Over], ...] = ()
+
+    @classmethod
+    def of(cls, requests: Iterable[Claimed], held: Iterable[tuple[StoredMessage, Over]] = ()) -> Claims:
+        """Build one."""
+        out = cls(requests)
+        out.held = tuple(held)
+        return out
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Filter:
     """Which messages to list, newest first; None means any. *sender*: a glob on the envelope's or on the SMS's."""
@@ -299,44 +318,7 @@ class ReportItem:
     notify: frozenset[str] | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class OutgoingMail:
-    """A mail of ours waiting for the smarthost: written as intent before it is handed over (crash point C10)."""
-
-    id: int
-    #: the mail it reports on; None for a notice to the operator
-    mail_id: str | None
-    sender: str
-    recipient: str
-    content: bytes
-    attempts: int
-    created_at: datetime
-    next_attempt_at: datetime
-    last_error: str = ""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GatewayState:
-    """Whether a gateway takes messages, shared by all nodes and kept over restarts."""
-
-    name: str
-    suspended: bool = False
-    #: a person did it: only a person (or ``gateways resume``) ends it
-    by_hand: bool = False
-    code: str = ""
-    reason: str = ""
-    since: datetime | None = None
-    probe_at: datetime | None = None
-    #: probes made since it was suspended
-    probes: int = 0
-
-    @property
-    def on_trial(self) -> bool:
-        """A probe found it well and no message has proved it yet, or its trouble may come back."""
-        return not self.suspended and self.code != ""
-
-
-class Store(Protocol):
+class Store(Counters, Protocol):
     """What the rest may ask of the queue."""
 
     @property
@@ -369,7 +351,7 @@ class Store(Protocol):
     async def claim(
         self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan,
         throttle: Throttle | None = None,
-    ) -> Sequence[Claimed]:  # fmt: skip
+    ) -> Claims:  # fmt: skip
         """Take up to *limit* due queued messages, let *plan* group them, write the intents, and return the requests.
 
         What has outlived its lifetime is left to ``expired``.
@@ -451,19 +433,6 @@ class Store(Protocol):
 
     async def spend(self, *, since: datetime) -> Sequence[Spend]:
         """Sum the prices of what was handed over since then, by gateway and currency, in that order."""
-        ...
-
-    # -- limits
-    async def counters(self, keys: Collection[str]) -> Mapping[str, str]:
-        """Return the texts of those of the counters *keys* that were ever charged (``model.limits`` reads them)."""
-        ...
-
-    async def counters_named(self, prefix: str) -> Mapping[str, str]:
-        """Return all counters whose names begin with *prefix*."""
-        ...
-
-    async def note_told(self, key: str, percent: int) -> bool:
-        """Note that the operator is told so much of the budget *key* is used up; False when that was noted before."""
         ...
 
     # -- gateways

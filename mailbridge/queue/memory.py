@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from mailbridge.errors import StoreError
-from mailbridge.model.limits import Throttle, Wanted, dump_spent, load_spent, settle_all
+from mailbridge.model.limits import Throttle
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import FINAL, UNSUCCESSFUL, State
 from mailbridge.queue import rules
@@ -22,6 +22,7 @@ from mailbridge.queue.contract import (
     Attempt,
     Change,
     Claimed,
+    Claims,
     Detail,
     DueReport,
     Filter,
@@ -38,6 +39,7 @@ from mailbridge.queue.contract import (
     StoredMail,
     StoredMessage,
 )
+from mailbridge.queue.memory_counters import LOOKS, Gate, MemoryCounters
 from mailbridge.queue.prices import Priced, sum_prices
 
 _STANDING = tuple(f.name for f in fields(rules.Standing))
@@ -64,9 +66,6 @@ class _Tables:
     reported: set[int] = field(default_factory=set)
     outgoing: dict[int, OutgoingMail] = field(default_factory=dict)
     gateways: dict[str, GatewayState] = field(default_factory=dict)
-    counters: dict[str, str] = field(default_factory=dict)
-    #: message id -> the budgets' counters it draws on
-    charges: dict[str, list[str]] = field(default_factory=dict)
     next_gateway_id: int = 1
     serial: int = 0
 
@@ -93,12 +92,13 @@ class _Tables:
         ]
 
 
-class MemoryStore:
+class MemoryStore(MemoryCounters):
     """A ``Store`` that lives in dictionaries."""
 
     cluster: Cluster | None = None
 
     def __init__(self) -> None:
+        super().__init__()
         self._t = _Tables()
 
     async def open(self) -> None:
@@ -116,11 +116,12 @@ class MemoryStore:
         sifted = rules.sift(mail, self._t.keys)
         if sifted.messages and mail.id in self._t.mails:
             raise StoreError(f"there is a mail {mail.id} already")
+        full: Mapping[str, datetime] = {}
         if sifted.messages and mail.allowances:
-            over, counted = rules.count_in(mail, sifted, self._t.counters)
-            self._t.counters |= counted
+            over, counted, full = rules.count_in(mail, sifted, self._l.counters)
+            self._l.counters |= counted
             if over is not None:
-                return PutResult(mail_id=mail.id, duplicates={}, over=over)
+                return PutResult(mail_id=mail.id, duplicates={}, over=over, full=full)
         if sifted.messages:
             self._t.mails[mail.id] = _stored_mail(mail)
             self._t.keys |= sifted.keys
@@ -129,7 +130,7 @@ class MemoryStore:
         for new in sifted.messages:
             self._t.messages[new.id] = stored_message(mail, new)
             self._note(new.id, mail.received_at, new.state.value, new.state, new.detail)
-        return PutResult(mail_id=mail.id, duplicates=sifted.duplicates)
+        return PutResult(mail_id=mail.id, duplicates=sifted.duplicates, full=full)
 
     async def release_reports(self, mail_id: str, *, told: Collection[str]) -> None:
         """Drop the failures of the messages the client was *told* of; the rest may go out now."""
@@ -142,48 +143,39 @@ class MemoryStore:
     async def claim(
         self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan,
         throttle: Throttle | None = None,
-    ) -> Sequence[Claimed]:  # fmt: skip
+    ) -> Claims:  # fmt: skip
         """Take due queued messages and return the requests to make."""
         if not gateways:
-            return ()
+            return Claims()
+        gate = Gate(self._l, throttle, now) if throttle else None
         rows: list[StoredMessage] = []
-        fresh: dict[str, Wanted] = {}
-        for _ in range(5):
+        for _ in range(LOOKS):
             found = [row for row in _due(self._t, frozenset({State.QUEUED}), now) if row.expires_at > now][:limit]
-            if not found:
-                return ()
-            rows, fresh = self._sift(found, throttle, now) if throttle else (found, {})
-            if rows:
+            rows = found if gate is None else self._sift(gate, found, now)
+            if rows or not found:
                 break
+        held = () if gate is None else gate.held
         if not rows:
-            return ()
+            return Claims.of((), held)
         ids = rules.IdSource(self._t.next_gateway_id, now)
         out = []
         for request, members in rules.assign(plan(rows, ids), rows, self._is_taken, ids):
             claimed = tuple(rules.intend(row, request, now) for row in members)
             for row in claimed:
                 self._write_intent(row, node, now)
-            if throttle:
-                leaving = [fresh[row.id] for row in claimed if row.id in fresh]
-                self._t.counters |= throttle.charge(leaving, self._t.counters, now)
-                for one in leaving:
-                    self._t.charges[one.id] = [key for _, key in throttle.charged_to(one, now)]
+            if gate is not None:
+                gate.charge(claimed)
             out.append(Claimed(gateway=request.gateway, gateway_id=request.gateway_id, messages=claimed))
         self._t.next_gateway_id = ids.next if ids.used else self._t.next_gateway_id
-        return tuple(out)
+        return Claims.of(out, held)
 
-    def _sift(
-        self, rows: Sequence[StoredMessage], throttle: Throttle, now: datetime
-    ) -> tuple[list[StoredMessage], dict[str, Wanted]]:
-        """Put off what a limit holds; return the others, and what is new to the limits."""
-        fresh = {
-            row.id: rules.wanted(row, self._t.mails[row.mail_id].user) for row in rows if row.id not in self._t.charges
-        }
-        held = throttle.hold(list(fresh.values()), self._t.counters, now)
-        for id_, over in held.items():
-            self._t.messages[id_] = replace(self._t.messages[id_], next_attempt_at=over.until, updated_at=now)
-            self._note(id_, now, "deferred", State.QUEUED, rules.describe_held(over))
-        return [row for row in rows if row.id not in held], fresh
+    def _sift(self, gate: Gate, found: Sequence[StoredMessage], now: datetime) -> list[StoredMessage]:
+        users = {row.mail_id: self._t.mails[row.mail_id].user for row in found}
+        rows, put_off = gate.sift(found, users)
+        for row, over in put_off:
+            self._t.messages[row.id] = replace(row, next_attempt_at=over.until, updated_at=now)
+            self._note(row.id, now, "deferred", State.QUEUED, rules.describe_held(over))
+        return rows
 
     def _is_taken(self, gateway: str, gateway_id: str, phones: frozenset[str]) -> bool:
         return any((gateway, gateway_id, phone) in self._t.attempts for phone in phones)
@@ -210,7 +202,7 @@ class MemoryStore:
             return False
         moved = rules.move(standing, change)
         self._t.messages[row.id] = replace(row, **{name: getattr(moved, name) for name in _STANDING})
-        self._settle(row.id, standing, moved)
+        self._l.settle(row.id, standing, moved)
         if change.event:
             self._note(row.id, change.at, change.event, change.to, rules.describe(change))
         if rules.takes_back(row.state, change.to):
@@ -219,14 +211,6 @@ class MemoryStore:
             self._t.keys = {key: owner for key, owner in self._t.keys.items() if owner.message_id != row.id}
         self._add_report(row, change)
         return True
-
-    def _settle(self, id_: str, before: rules.Standing, after: rules.Standing) -> None:
-        names = self._t.charges.get(id_, [])
-        if after.state is State.FAILED:
-            self._t.charges.pop(id_, None)
-        if (one := rules.settlement(before, after)) is not None and names:
-            known = {name: self._t.counters[name] for name in names}
-            self._t.counters |= settle_all(known, [(name, one) for name in names])
 
     def _add_report(self, row: StoredMessage, change: Change) -> None:
         mail = self._t.mails[row.mail_id]
@@ -355,23 +339,6 @@ class MemoryStore:
             if row.price is not None and row.attempted_at is not None and row.attempted_at >= since
         )
 
-    # -- limits
-    async def counters(self, keys: Collection[str]) -> Mapping[str, str]:
-        """Return the texts of those of the counters *keys* that were ever charged."""
-        return {key: state for key in keys if (state := self._t.counters.get(key, ""))}
-
-    async def counters_named(self, prefix: str) -> Mapping[str, str]:
-        """Return all counters whose names begin with *prefix*."""
-        return {key: state for key, state in self._t.counters.items() if key.startswith(prefix)}
-
-    async def note_told(self, key: str, percent: int) -> bool:
-        """Note that the operator is told so much of a budget is used up; False when that was noted before."""
-        spent = load_spent(self._t.counters.get(key, ""))
-        if key not in self._t.counters or spent.told >= percent:
-            return False
-        self._t.counters[key] = dump_spent(spent.tell(percent))
-        return True
-
     # -- gateways
     async def gateway_states(self) -> Mapping[str, GatewayState]:
         """Return what is known of each gateway."""
@@ -459,7 +426,7 @@ class MemoryStore:
         t.hold.pop(mail_id, None)
         for id_ in ids:
             del t.messages[id_]
-            t.charges.pop(id_, None)
+            self._l.charges.pop(id_, None)
             t.claimed_by.pop(id_, None)
         t.keys = {key: owner for key, owner in t.keys.items() if owner.message_id not in ids}
         t.history = [entry for entry in t.history if entry.message_id not in ids]

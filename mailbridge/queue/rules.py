@@ -279,9 +279,12 @@ def describe_attempt(row: StoredMessage) -> Detail:
 
 
 # -------------------------------------------------------------------------------------------------- limits
-def count_in(mail: NewMail, sifted: Sifted, counters: Mapping[str, str]) -> tuple[Over | None, dict[str, str]]:
-    """Return the limit that has no room for *mail*, None for none, and its counters as they are afterwards.
+def count_in(
+    mail: NewMail, sifted: Sifted, counters: Mapping[str, str]
+) -> tuple[Over | None, dict[str, str], dict[str, datetime]]:
+    """Return the limit that has no room for *mail* (None: there is room), the counters afterwards, and what is full.
 
+    Full is an allowance that then has no room for one message more; with it stands until when.
     What was seen before is not counted. A mail that is refused is not, either; its counters then merely follow a clock
     that was set back, so that it does not lock anybody out.
     """
@@ -290,7 +293,9 @@ def count_in(mail: NewMail, sifted: Sifted, counters: Mapping[str, str]) -> tupl
     over = [one.ask(counters.get(one.key, ""), at, count) for one in mail.allowances]
     worst = max((one for one in over if one is not None), key=lambda one: one.until, default=None)
     took = 0 if worst is not None else count
-    return worst, {one.key: one.count(counters.get(one.key, ""), at, took) for one in mail.allowances}
+    after = {one.key: one.count(counters.get(one.key, ""), at, took) for one in mail.allowances}
+    full = {one.key: until for one in mail.allowances if (until := one.full_until(after[one.key], at)) is not None}
+    return worst, after, full
 
 
 def wanted(row: StoredMessage, user: str | None) -> Wanted:

@@ -21,7 +21,7 @@ from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.contract import (
     Attempt,
     Change,
-    Claimed,
+    Claims,
     Detail,
     DueReport,
     Filter,
@@ -158,12 +158,12 @@ class SqlStore:
     async def claim(
         self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan,
         throttle: Throttle | None = None,
-    ) -> Sequence[Claimed]:  # fmt: skip
+    ) -> Claims:  # fmt: skip
         """Take due queued messages, write their intents and return the requests to make."""
         if not gateways:
-            return ()
+            return Claims()
         is_shared = self.cluster is not None
-        claimed: Sequence[Claimed] = await self._write(
+        claimed: Claims = await self._write(
             partial(claims.claim, now=now, limit=limit, node=node, plan=plan, is_shared=is_shared, throttle=throttle)
         )
         return claimed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from aiohttp import web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -19,12 +19,20 @@ from mailbridge.queue.contract import Store
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
+#: period, unit, used, limit
+Gauge = tuple[str, str, float, float]
+
+
 class _Snapshot(Collector):
-    def __init__(self, counts: Mapping[State, int], oldest_s: float, board: Board, dispatcher: Dispatcher) -> None:
+    def __init__(
+        self, counts: Mapping[State, int], oldest_s: float, board: Board, dispatcher: Dispatcher,
+        budgets: Sequence[Gauge],
+    ) -> None:  # fmt: skip
         self._counts = counts
         self._oldest_s = oldest_s
         self._board = board
         self._dispatcher = dispatcher
+        self._budgets = budgets
 
     def collect(self) -> Iterator[Metric]:
         messages = GaugeMetricFamily("mailbridge_messages", "Messages in the queue and its history", labels=["state"])
@@ -55,6 +63,17 @@ class _Snapshot(Collector):
         nodes = GaugeMetricFamily("mailbridge_nodes", "Nodes on this queue that live, this one included")
         nodes.add_metric([], self._board.pulse.nodes)
         yield nodes
+        used = GaugeMetricFamily(
+            "mailbridge_budget_used", "Used up of the budget of all messages", labels=["period", "unit"]
+        )
+        limit = GaugeMetricFamily(
+            "mailbridge_budget_limit", "The budget of all messages, as configured", labels=["period", "unit"]
+        )
+        for period, unit, spent, most in self._budgets:
+            used.add_metric([period, unit], spent)
+            limit.add_metric([period, unit], most)
+        yield used
+        yield limit
         beat = GaugeMetricFamily("mailbridge_worker_beat_seconds", "Unix time of the sending loop's last turn")
         beat.add_metric([], self._dispatcher.beat_at.timestamp())
         yield beat
@@ -68,6 +87,7 @@ def add_routes(
     dispatcher: Dispatcher,
     clock: Clock,
     registry: CollectorRegistry,
+    budgets: Callable[[], Sequence[Gauge]] = tuple,
 ) -> None:
     """Serve ``/metrics``: what is now, and the counters of *registry*."""
 
@@ -78,7 +98,7 @@ def add_routes(
             counts, oldest_at = {}, None
         oldest_s = 0.0 if oldest_at is None else max(0.0, (clock.now() - oldest_at).total_seconds())
         now = CollectorRegistry(auto_describe=False)
-        now.register(_Snapshot(counts, oldest_s, board, dispatcher))
+        now.register(_Snapshot(counts, oldest_s, board, dispatcher, budgets()))
         return web.Response(
             body=generate_latest(now) + generate_latest(registry), headers={"Content-Type": CONTENT_TYPE}
         )

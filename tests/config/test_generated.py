@@ -12,7 +12,7 @@ import yaml
 
 from mailbridge.config.example import example
 from mailbridge.config.load import load_config
-from mailbridge.config.model import Bounce, Config, Listener, Queue, SmscGateway, Smtp, User
+from mailbridge.config.model import Bounce, Config, LimitSettings, Listener, Queue, SmscGateway, Smtp, User
 from mailbridge.config.outline import all_entries, kind_at
 from mailbridge.config.reference import reference
 from mailbridge.config.schema import json_schema
@@ -54,8 +54,12 @@ def test_the_example_loads(tmp_path: Path):
     file.write_text(example())
     config = load_config(file, environ={})
     assert set(config.gateways) == {"main"}
+    assert config.limits.phone == ["1/1m", "5/15m", "12/1h", "20/3h"]
     assert (
-        config.model_copy(update={"gateways": {}, "smtp": config.smtp.model_copy(update={"hostname": ""})}) == Config()
+        config.model_copy(
+            update={"gateways": {}, "limits": LimitSettings(), "smtp": config.smtp.model_copy(update={"hostname": ""})}
+        )
+        == Config()
     )
 
 

@@ -118,7 +118,7 @@ def test_every_event_of_the_log_is_on_its_page() -> None:
 # -------------------------------------------------------------------------------------------------- limits
 def test_figures_of_the_page_of_limits_are_those_in_force() -> None:
     """Each default stands there as the configuration has it, and the fixed figures as the code has them."""
-    page = (ROOT / "docs/explain/limits.md").read_text(encoding="utf-8")
+    page = (ROOT / "docs/explain/limits-and-abuse.md").read_text(encoding="utf-8")
     shown = effective(Config())
     keyed = re.findall(r"`(\w+)\.(\w+)` `([^`]+)`", page)
     assert len(keyed) == 9

@@ -56,7 +56,9 @@ class House:
         host, _, port = self.bridge.door.addresses[0].rpartition(":")
         with smtplib.SMTP(host, int(port), timeout=30) as client:
             client.ehlo("client.example.org")
-            client.mail(sender, mail_options)
+            code, words = client.mail(sender, mail_options)
+            if code >= 400:
+                return code, words.decode()
             for entry in to:
                 recipient, *own = (entry,) if isinstance(entry, str) else entry
                 address = recipient if "@" in recipient else f"{recipient}@sms.local"
@@ -148,7 +150,7 @@ def id_of(reply: tuple[int, str]) -> str:
 
 
 def config_for(simulator: Simulator, smarthost: FakeSmarthost, **sections: Any) -> Config:
-    """Return a configuration with those two; *sections* are merged over it."""
+    """Return a configuration with those two; *sections* are merged over it; *limited* is the section ``limits``."""
     base: dict[str, Any] = {
         "smtp": {"hostname": "sms.example.org", "listen": [{"address": "127.0.0.1:0"}], "reply": "queued"},
         "gateways": {
@@ -160,7 +162,9 @@ def config_for(simulator: Simulator, smarthost: FakeSmarthost, **sections: Any) 
         "web": {"listen": "127.0.0.1:0"},
     }  # fmt: skip
     for name, section in sections.items():
-        if name == "gateway":
+        if name == "limited":
+            base["limits"] = section
+        elif name == "gateway":
             base["gateways"]["main"] |= section
         else:
             base[name] = base.get(name, {}) | section

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
-from mailbridge.model.limits import Settlement, Throttle, Wanted, settle_all
+from mailbridge.model.limits import Over, Settlement, Throttle, Wanted, settle_all
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Change, StoredMessage
 from mailbridge.queue.rows import dump_detail, to_us
@@ -35,6 +35,8 @@ class Gate:
         self._now = now
         self._wanted: dict[str, Wanted] = {}
         self._counters: dict[str, str] = {}
+        #: what was put off so far
+        self.held: list[tuple[StoredMessage, Over]] = []
 
     def sift(self, rows: Sequence[StoredMessage]) -> list[StoredMessage]:
         """Return those of *rows* that may leave now; the others are put off, and their history says by which limit."""
@@ -60,6 +62,7 @@ class Gate:
                 self._conn,
                 [{"message_id": id_, **line, "detail": dump_detail(describe_held(over))} for id_, over in held.items()],
             )
+            self.held += [(row, held[row.id]) for row in rows if row.id in held]
         return [row for row in rows if row.id not in held]
 
     def _scalars(self, ids: Sequence[str]) -> Sequence[str]:

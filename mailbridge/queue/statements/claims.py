@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, insert, or_, select, update
 from mailbridge.model.limits import Throttle
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import State
-from mailbridge.queue.contract import Assignment, Claimed, Plan, StoredMessage
+from mailbridge.queue.contract import Assignment, Claimed, Claims, Plan, StoredMessage
 from mailbridge.queue.rows import Values, dump_detail, read_message, to_us
 from mailbridge.queue.rules import IdSource, IsTaken, assign, describe_attempt, intend
 from mailbridge.queue.statements import charging
@@ -68,19 +68,21 @@ _LOOKS = 5
 def claim(
     conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan, is_shared: bool = False,
     throttle: Throttle | None = None,
-) -> list[Claimed]:  # fmt: skip
+) -> Claims:  # fmt: skip
     """Write the intents of what *plan* wants sent now and return the requests."""
     asked: Values = {"now": to_us(now), "count": limit}
     if is_shared:
         asked |= {"node": node, "before": to_us(now - timedelta(seconds=HEAD_START_S))}
+    rows: list[StoredMessage] = []
     gate = charging.Gate(conn, throttle, now) if throttle else None
     for _ in range(_LOOKS):
         found = [read_message(row) for row in conn.execute(_due_here if is_shared else _due, asked)]
         rows = found if gate is None else gate.sift(found)
         if rows or not found:
             break
+    held = () if gate is None else gate.held
     if not rows:
-        return []
+        return Claims.of((), held)
     stored = conn.execute(_next_id).scalar_one_or_none()
     ids = IdSource(stored, now)
     wanted = plan(rows, ids)
@@ -101,7 +103,7 @@ def claim(
         _write_intents(conn, members, node, now)
         if gate is not None:
             gate.charge(members)
-    return claimed
+    return Claims.of(claimed, held)
 
 
 def _known_ids(conn: Connection, wanted: Sequence[Assignment]) -> IsTaken:

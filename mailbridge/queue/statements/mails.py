@@ -5,7 +5,8 @@ Where clients, users or senders are limited, two statements more: their counters
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
 
@@ -38,14 +39,15 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
     counted: dict[str, str] = {}
     for mail in new_mails:
         sifted = sift(mail, owners)
+        full: Mapping[str, datetime] = {}
         if mail.allowances and sifted.messages:
-            over, after = count_in(mail, sifted, known | counted)
+            over, after, full = count_in(mail, sifted, known | counted)
             counted |= after
             if over is not None:
-                results.append(PutResult(mail_id=mail.id, duplicates={}, over=over))
+                results.append(PutResult(mail_id=mail.id, duplicates={}, over=over, full=full))
                 continue
         owners |= sifted.keys
-        results.append(PutResult(mail_id=mail.id, duplicates=sifted.duplicates))
+        results.append(PutResult(mail_id=mail.id, duplicates=sifted.duplicates, full=full))
         if sifted.messages:
             kept.append((mail, sifted))
     if kept:

@@ -1,0 +1,196 @@
+"""Limits as the running bridge sees them: what the door knows of them, and who is told when money runs out.
+
+The store counts and decides (``model.limits``, ADR 110). Here stands what is known of that between two commits, so that
+MAIL and RCPT refuse at once what DATA would refuse anyway; nothing here lets anything through that the store would not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Literal
+from zoneinfo import ZoneInfo
+
+import structlog
+
+from mailbridge.clock import Clock
+from mailbridge.config.model import LimitSettings, Spending
+from mailbridge.errors import Rejected
+from mailbridge.model.limits import (
+    Allowance,
+    Budget,
+    DoorRates,
+    Limits,
+    Rate,
+    Spent,
+    Throttle,
+    load_spent,
+    parse_rate,
+)
+from mailbridge.model.mail import Client
+from mailbridge.model.phone import Phone
+from mailbridge.model.reply import OVER_LIMIT
+from mailbridge.queue.contract import PutResult, Store
+
+log = structlog.get_logger()
+
+#: full counters that are remembered; those beyond are found out at DATA
+_REMEMBERED = 10_000
+_ALL = 100
+
+
+def read_limits(settings: LimitSettings) -> Limits:
+    """Return the ``limits`` section as values."""
+    budget = settings.budget
+    written: list[tuple[Literal["all", "user", "phone"], Literal["day", "month"], Spending]] = [
+        ("all", "day", budget.day), ("all", "month", budget.month),
+        ("user", "day", budget.user.day), ("user", "month", budget.user.month),
+        ("phone", "day", budget.phone.day), ("phone", "month", budget.phone.month),
+    ]  # fmt: skip
+    budgets = tuple(
+        Budget(
+            scope=scope, period=period, parts=spending.parts,
+            money=None if spending.money is None else Decimal(spending.money),
+        )
+        for scope, period, spending in written
+        if spending.parts is not None or spending.money is not None
+    )  # fmt: skip
+    return Limits(
+        door=DoorRates(
+            client=_rates(settings.client), user=_rates(settings.user), sender=_rates(settings.sender)
+        ),
+        throttle=Throttle(
+            phone=_rates(settings.phone), budgets=budgets,
+            zone=ZoneInfo(budget.timezone) if budget.timezone else None,
+        ),
+        warn_percent=int(budget.warn.removesuffix("%")),
+    )  # fmt: skip
+
+
+def _rates(words: list[str]) -> tuple[Rate, ...]:
+    return tuple(parse_rate(word) for word in words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """How far a budget is used up."""
+
+    budget: Budget
+    #: the counter's name
+    key: str
+    #: the user or phone; empty for all together
+    name: str
+    spent: Spent
+
+    @property
+    def percent(self) -> int:
+        """How much is used up; 100 also where not one part more would fit."""
+        return _ALL if self.budget.over(self.spent, 1) else min(_ALL, int(self.budget.share(self.spent) * 100))
+
+
+class Known:
+    """What the door knows: which counters are full and until when, and which budgets are used up."""
+
+    def __init__(self, limits: Limits, clock: Clock) -> None:
+        self.limits = limits
+        self._clock = clock
+        #: counter -> (when it was learned, until when it is full)
+        self._full: dict[str, tuple[datetime, datetime]] = {}
+        #: (scope, name) of budgets that are used up
+        self._out: frozenset[tuple[str, str]] = frozenset()
+
+    def learn(self, result: PutResult) -> None:
+        """Remember what the store said when it took a mail, or did not."""
+        now = self._clock.now()
+        for key, until in result.full.items():
+            self._full.pop(key, None)
+            self._full[key] = (now, until)
+        while len(self._full) > _REMEMBERED:
+            del self._full[next(iter(self._full))]
+
+    def learn_budgets(self, uses: list[Use]) -> None:
+        """Remember which budgets are used up."""
+        self._out = frozenset((use.budget.scope, use.name) for use in uses if use.budget.over(use.spent, 1))
+
+    def ask_sender(self, sender: str) -> None:
+        """Raises: Rejected where DATA would be over a limit of the sender."""
+        if self._full:
+            self._ask(self.limits.door.allowances(sender=sender))
+
+    def ask_recipient(self, phone: Phone, client: Client) -> None:
+        """Raises: Rejected where a budget is used up, or DATA would be over a limit of the client or the user."""
+        used_up = self._out & {("all", ""), ("user", client.user or ""), ("phone", phone)} if self._out else ()
+        if used_up:
+            log.info("limit reached", config="limits.budget", of=sorted(scope for scope, _ in used_up))
+            raise Rejected(OVER_LIMIT)
+        if self._full:
+            self._ask(self.limits.door.allowances(client=client.address, user=client.user))
+
+    def _ask(self, allowances: tuple[Allowance, ...]) -> None:
+        now = self._clock.now()
+        for one in allowances:
+            learned_at, until = self._full.get(one.key, (now, now))
+            if learned_at <= now < until:
+                log.info("limit reached", config=f"limits.{one.scope}", until=until.isoformat(timespec="seconds"))
+                raise Rejected(OVER_LIMIT)
+            # over, or learned by a clock that was set back since
+            self._full.pop(one.key, None)
+
+
+class Accountant:
+    """The duty that looks at the budgets, tells the operator once, and lets the door know."""
+
+    idle_s = 2.0
+
+    def __init__(
+        self, *, store: Store, clock: Clock, known: Callable[[], Known], tell: Callable[[Use, int, datetime], None]
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._known = known
+        self._tell = tell
+        #: of all together, for the metrics
+        self.uses: list[Use] = []
+
+    def gauges(self) -> list[tuple[str, str, float, float]]:
+        """Return period, unit, what is used and the limit of the budgets of all together, as last looked at."""
+        out: list[tuple[str, str, float, float]] = []
+        for use in self.uses:
+            budget, spent = use.budget, use.spent
+            if budget.parts is not None:
+                out.append((budget.period, "parts", float(spent.parts), float(budget.parts)))
+            if budget.money is not None:
+                out.append((budget.period, "money", float(spent.money), float(budget.money)))
+        return out
+
+    async def step(self) -> int:
+        """Look once. Raises StoreError."""
+        known = self._known()
+        throttle = known.limits.throttle
+        if not throttle.budgets:
+            self.uses = []
+            return 0
+        now = self._clock.now()
+        uses = await read_uses(self._store, throttle, now)
+        known.learn_budgets(uses)
+        self.uses = [use for use in uses if use.budget.scope == "all"]
+        for use in uses:
+            level = _ALL if use.percent >= _ALL else known.limits.warn_percent
+            if use.percent >= level > use.spent.told and await self._store.note_told(use.key, level):
+                self._tell(use, level, use.budget.ends_at(now, throttle.zone))
+        return 0
+
+
+async def read_uses(store: Store, throttle: Throttle, now: datetime) -> list[Use]:
+    """Return how far each budget is used up in its present period; those of nobody yet are left out."""
+    out = []
+    for budget in throttle.budgets:
+        prefix = budget.key("", now, throttle.zone)
+        found: Mapping[str, str] = await store.counters_named(prefix)
+        out += [
+            Use(budget=budget, key=key, name=key.removeprefix(prefix), spent=load_spent(state))
+            for key, state in found.items()
+        ]
+    return out
