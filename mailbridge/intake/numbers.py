@@ -28,6 +28,8 @@ _COUNTRY = re.compile(r"[A-Za-z]{2}")
 _INTERNATIONAL_PREFIX = "00"
 #: kinds of numbers whose lengths count; both, because many plans do not tell them apart
 _KINDS = (PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE)
+#: kinds whose owner may earn by being written to; no phone that alerts go to is one
+_COSTLY = frozenset({PhoneNumberType.PREMIUM_RATE, PhoneNumberType.SHARED_COST, PhoneNumberType.PERSONAL_NUMBER})
 #: a prefix longer than a country code names a range on purpose, premium ones included
 _COUNTRY_CODE_DIGITS = 3
 _REMEMBERED = 2_048
@@ -108,7 +110,7 @@ class NumberPolicy:
             return True
         if not prefix and _country_of(number) not in self._countries:
             return False
-        return bool(phonenumbers.number_type(number) != PhoneNumberType.PREMIUM_RATE)
+        return phonenumbers.number_type(number) not in _COSTLY
 
 
 def _e164(number: PhoneNumber) -> str:

@@ -92,6 +92,14 @@ def test_satellites_and_premium_numbers_are_refused(text):
     assert refusal(policy(allow=["+7"]), text) is COUNTRY_NOT_ALLOWED
 
 
+@pytest.mark.parametrize("text", ["+447012345678", "+491805123456", "+19005551234"])
+def test_numbers_that_pay_their_owner_are_refused_unless_named(text):
+    """Personal and shared-cost numbers are premium by another name (British 070, German 0180)."""
+    country = {"+44": "GB", "+49": "DE", "+19": "US"}[text[:3]]
+    assert refusal(policy(region=country, allow=[country]), text) is COUNTRY_NOT_ALLOWED
+    assert policy(region=country, allow=[country, text[:6]]).read(text) == text
+
+
 def test_a_prefix_is_wider_than_a_country():
     """``+7`` allows Russia and Kazakhstan, ``KZ`` only the latter, ``+7999`` only its own numbers."""
     assert policy(allow=["+7"]).read("+77011234567") == "+77011234567"

@@ -61,22 +61,25 @@ def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     """Carry out *changes* in their order; tell for each whether it applied."""
     ids = list({change.message_id for change in changes})
     rows = {row.id: row for some in chunked(ids) for row in conn.execute(_standing_of, {"ids": some})}
-    before = {id_: read_standing(row) for id_, row in rows.items()}
-    standings = dict(before)
+    standings = {id_: read_standing(row) for id_, row in rows.items()}
+    charged = {id_: row.charged for id_, row in rows.items() if row.charged is not None}
+    steps: list[tuple[str, Standing, Standing]] = []
     results, applied, recovered = [], [], []
     for change in changes:
         standing = standings.get(change.message_id)
         legal = standing is not None and applies(standing, change)
         results.append(legal)
         if standing is not None and legal:
-            standings[change.message_id] = move(standing, change)
+            standings[change.message_id] = moved = move(standing, change)
+            if change.message_id in charged:
+                steps.append((change.message_id, standing, moved))
             applied.append(change)
             recovered.append(takes_back(standing.state, change.to))
     if applied:
         _write(conn, applied, standings)
         _report(conn, applied, recovered, rows)
-        if charged := {id_: row.charged for id_, row in rows.items() if row.charged is not None}:
-            settle(conn, applied, before, standings, charged)
+        if steps:
+            settle(conn, steps, charged, now=max(change.at for change in applied))
     return results
 
 

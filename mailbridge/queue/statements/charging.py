@@ -10,7 +10,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from mailbridge.model.limits import Over, Settlement, Throttle, Wanted, settle_all
 from mailbridge.model.state import State
-from mailbridge.queue.contract import Change, StoredMessage
+from mailbridge.queue.contract import StoredMessage
 from mailbridge.queue.rows import dump_detail, to_us
 from mailbridge.queue.rules import Standing, describe_held, settlement, wanted
 from mailbridge.queue.statements import counters
@@ -83,25 +83,22 @@ class Gate:
 
 
 def settle(
-    conn: Connection, applied: Sequence[Change], before: Mapping[str, Standing], after: Mapping[str, Standing],
-    charged: Mapping[str, str | None],
-) -> None:  # fmt: skip
-    """Book what *applied* changes tell of parts and prices on the counters that their messages were charged to.
+    conn: Connection, steps: Sequence[tuple[str, Standing, Standing]], charged: Mapping[str, str], *, now: datetime
+) -> None:
+    """Book what *steps* (message id, before, after) tell of parts and prices on the counters that were charged.
 
-    *charged* holds what ``charges`` says of each message that a change names; None where it is not there.
+    *charged* holds what ``charges`` says of each of these messages.
     """
-    ids = {change.message_id for change in applied if charged.get(change.message_id) is not None}
+    names: dict[str, list[str]] = {id_: json.loads(text) for id_, text in charged.items()}
     booked: list[tuple[str, Settlement]] = []
-    freed = []
-    for id_ in ids:
-        names: list[str] = json.loads(charged[id_] or "[]")
-        one = settlement(before[id_], after[id_])
-        if after[id_].state is State.FAILED:
-            freed.append({"owner": id_})
-        if one is not None:
-            booked += [(name, one) for name in names]
+    freed: set[str] = set()
+    for id_, before, after in steps:
+        drawn = [] if id_ in freed else names[id_]
+        if (one := settlement(before, after)) is not None:
+            booked += [(name, one) for name in drawn]
+        if after.state is State.FAILED:
+            freed.add(id_)
     if freed:
-        _forget_charge.run(conn, freed)
+        _forget_charge.run(conn, [{"owner": id_} for id_ in freed])
     if booked:
-        now = max(change.at for change in applied)
         counters.write(conn, settle_all(counters.lock(conn, {name for name, _ in booked}), booked), now)
