@@ -114,14 +114,16 @@ class MemoryStore(MemoryCounters):
     async def put(self, mail: NewMail) -> PutResult:
         """Keep a mail."""
         sifted = rules.sift(mail, self._t.keys)
-        if sifted.messages and mail.id in self._t.mails:
-            raise StoreError(f"there is a mail {mail.id} already")
         full: Mapping[str, datetime] = {}
+        counted: Mapping[str, str] = {}
         if sifted.messages and mail.allowances:
             over, counted, full = rules.count_in(mail, sifted, self._l.counters)
-            self._l.counters |= counted
             if over is not None:
+                self._l.counters |= counted
                 return PutResult(mail_id=mail.id, duplicates={}, over=over, full=full)
+        if sifted.messages and mail.id in self._t.mails:
+            raise StoreError(f"there is a mail {mail.id} already")
+        self._l.counters |= counted
         if sifted.messages:
             self._t.mails[mail.id] = _stored_mail(mail)
             self._t.keys |= sifted.keys

@@ -3,6 +3,7 @@
 import asyncio
 import tempfile
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from mailbridge.errors import StoreError
+from mailbridge.model.limits import Allowance, Budget, Throttle, parse_rate
 from mailbridge.model.outcome import ErrorClass, SmsError
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Assignment, Change, Filter, OutgoingMail, Report
@@ -24,6 +26,13 @@ IDS = [f"{mail}.{n}" for mail in MAILS for n in (1, 2, 3)]
 PHONES = ["+79990000001", "+79990000002"]
 ERROR = SmsError(code="7", text="неверный номер", error_class=ErrorClass.REFUSED)
 
+CLIENT = Allowance("client", "192.0.2.1", (parse_rate("5/1m"), parse_rate("8/2m")))
+THROTTLE = Throttle(
+    phone=(parse_rate("2/20s"),),
+    budgets=(
+        Budget(scope="all", period="day", parts=6, money=Decimal(9)), Budget(scope="user", period="month", parts=3)
+    ),
+)  # fmt: skip
 times = st.integers(0, 120).map(lambda s: NOW + timedelta(seconds=s))
 states = st.sampled_from(State)
 notifies = st.sampled_from([None, frozenset({"NEVER"}), frozenset({"FAILURE"}), frozenset({"SUCCESS", "DELAY"})])
@@ -50,6 +59,7 @@ changes = st.builds(
     error=st.sampled_from([None, ERROR]),
     clear_error=st.booleans(),
     parts=st.sampled_from([None, 2]),
+    price=st.sampled_from([None, Decimal("1.40")]),
     next_attempt_at=st.none() | times,
     expires_at=st.none() | times,
     uncount_attempt=st.booleans(),
@@ -113,15 +123,17 @@ class Twins(RuleBasedStateMachine):
 
     @rule(
         id_=st.sampled_from(MAILS), of=st.lists(messages, min_size=1, max_size=3), at=times, reportable=st.booleans(),
-        hold=st.none() | times,
+        hold=st.none() | times, user=st.sampled_from([None, "a"]), limited=st.booleans(),
     )  # fmt: skip
-    def put(self, id_, of, at, reportable, hold):
+    def put(self, id_, of, at, reportable, hold, user, limited):
         new = [new_message(f"{id_}.{n}", **fields) for n, fields in enumerate(of, start=1)]
-        self.both("put", new_mail(id_, *new, received_at=at, reportable=reportable, hold_reports_until=hold))
+        fields = {"received_at": at, "reportable": reportable, "hold_reports_until": hold, "user": user}
+        self.both("put", new_mail(id_, *new, **fields, allowances=(CLIENT,) if limited else ()))
 
-    @rule(now=times, limit=st.integers(1, 4), node=st.sampled_from("ab"))
-    def claim(self, now, limit, node):
-        self.both("claim", now=now, limit=limit, node=node, gateways=MAIN, plan=plan)
+    @rule(now=times, limit=st.integers(1, 4), node=st.sampled_from("ab"), throttle=st.sampled_from([None, THROTTLE]))
+    def claim(self, now, limit, node, throttle):
+        self.both("claim", now=now, limit=limit, node=node, gateways=MAIN, plan=plan, throttle=throttle)
+        self.both("counters_named", "budget:")
 
     @rule(some=st.lists(changes, max_size=6))
     def apply(self, some):
