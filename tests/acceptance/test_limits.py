@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import smtplib
 from datetime import UTC, datetime
 from email import message_from_bytes, policy
 from typing import Any
@@ -13,6 +15,7 @@ from mailbridge.config.model import Config
 from mailbridge.model.state import State
 from mailbridge.queue.connect import open_store
 from mailbridge.queue.contract import Filter
+from tests.support.bridge import running_bridge
 from tests.support.house import House, id_of, running_house
 
 OVER = (450, "4.7.1 Over the limit for now, try later")
@@ -183,3 +186,22 @@ class TestBudget:
             assert entry.detail["limit"] == "day budget of 5 parts"
             assert entry.detail["config"] == "limits.budget.day"
             assert id_of(reply) == waiting[0].mail_id
+
+
+@pytest.mark.slow
+async def test_a_killed_program_counts_on(tmp_path):
+    """SIGKILL right after the 250: the next start still knows that the hour's one mail was sent."""
+
+    def send(port: int) -> tuple[int, bytes]:
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+            client.ehlo("client.example.org")
+            client.mail("nagios@example.org")
+            client.rcpt(f"{A}@sms.local")
+            return client.data(f"Subject: {port}\r\n\r\ntext\r\n".encode())
+
+    async with running_bridge(tmp_path, {"limits": {"client": ["1/1h"]}}) as bridge:
+        assert (await asyncio.to_thread(send, bridge.port))[0] == 250
+        await bridge.kill()
+        await bridge.start()
+        assert (await asyncio.to_thread(send, bridge.port))[0] == 450
+        assert len(await bridge.messages(1)) == 1
