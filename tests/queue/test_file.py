@@ -14,7 +14,7 @@ from mailbridge.errors import StoreDamaged, StoreError, StoreFull
 from mailbridge.queue.connect import open_store
 from mailbridge.queue.sqlite_file import SqliteFile
 from mailbridge.queue.tables import SCHEMA_REVISION
-from tests.support.queue import NOW, claim, new_mail, one
+from tests.support.queue import BACK_TO_THE_FIRST, NOW, claim, new_mail, one
 
 
 @pytest.fixture
@@ -327,9 +327,7 @@ async def test_a_queue_of_the_first_version_is_brought_up_to_date(path):
     """What it holds is there afterwards."""
     await make(path, new_mail("M1"))
     with sqlite3.connect(path) as conn:
-        conn.executescript("DROP TABLE writers; DROP TABLE nodes; DROP TABLE silences")
-        conn.execute("DELETE FROM meta WHERE name = 'works_with'")
-        conn.execute("UPDATE alembic_version SET version_num = '0001'")
+        conn.executescript(BACK_TO_THE_FIRST)
     conn.close()
     store = at(path)
     await store.open()

@@ -14,7 +14,7 @@ from mailbridge.queue.connect import open_store
 from mailbridge.queue.contract import Filter
 from tests.support.postgresql import OWNER, QUEUES, SAFE, queue_url, running_postgresql
 from tests.support.postgresql_proxy import Cut, postgresql_proxy
-from tests.support.queue import change, claim, new_mail, new_message, one
+from tests.support.queue import BACK_TO_THE_FIRST, change, claim, new_mail, new_message, one
 
 psycopg = pytest.importorskip("psycopg", reason="psycopg is not installed (pip install 'mailbridge[postgres]')")
 pytestmark = pytest.mark.slow
@@ -77,10 +77,7 @@ class TestOpening:
         store = await opened(url)
         await store.put(new_mail("M1"))
         await store.close()
-        await person.execute(
-            "DROP TABLE writers, nodes, silences; DELETE FROM meta WHERE name = 'works_with';"
-            "UPDATE alembic_version SET version_num = '0001'"
-        )
+        await person.execute(BACK_TO_THE_FIRST)
         stores = await asyncio.gather(*(opened(url) for _ in range(3)))
         assert (await stores[2].count_states())[State.QUEUED] == 1
         assert await value(person, "SELECT version_num FROM alembic_version") != "0001"

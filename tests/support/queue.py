@@ -19,8 +19,23 @@ from mailbridge.queue.contract import (
     Store,
     StoredMessage,
 )
+from mailbridge.queue.tables import metadata
 from tests.support.clock import START as NOW
 from tests.support.sms import message
+
+#: the tables of revision 0001
+_FIRST_TABLES = {
+    "mails", "messages", "history", "attempts", "dedupe", "report_items", "outgoing", "gateway_states", "sequences",
+    "meta",
+}  # fmt: skip
+#: makes a queue one of revision 0001, as long as later ones only add tables
+BACK_TO_THE_FIRST = ";".join(
+    [
+        *(f"DROP TABLE {table.name}" for table in reversed(metadata.sorted_tables) if table.name not in _FIRST_TABLES),
+        "DELETE FROM meta WHERE name = 'works_with'",
+        "UPDATE alembic_version SET version_num = '0001'",
+    ]
+)
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
