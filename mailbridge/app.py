@@ -125,7 +125,9 @@ def prepare_text(
 def build_entrances(config: Config) -> dict[str, callback.Entrance]:
     """Return where the gateways that call back do so."""
     return {
-        name: callback.Entrance(gateway=name, path=settings.callback_path, secret=settings.callback_secret)
+        name: callback.Entrance(
+            gateway=name, path=settings.callback_path.get_secret_value(), secret=settings.callback_secret
+        )
         for name, settings in config.gateways.items()
         if settings.callback_path
     }

@@ -49,7 +49,9 @@ async def _show(config_path: str | None, *, as_json: bool) -> None:
     for name, settings in config.gateways.items():
         shape = gateway_json(states.get(name, GatewayState(name=name)))
         shape["type"] = settings.type
-        shape["callback"] = f"/callback/{name}/{quote(settings.callback_path)}" if settings.callback_path else None
+        path = settings.callback_path
+        # the one secret a person is shown: he has to tell it to the gateway
+        shape["callback"] = f"/callback/{name}/{quote(path.get_secret_value())}" if path else None
         shape["spend"] = dict(spend.get(name, {"today": [], "month": []}))
         shapes.append(shape)
     if as_json:

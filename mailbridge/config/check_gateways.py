@@ -99,10 +99,11 @@ def _check_callback(gateway: SmscGateway, path: Path, findings: Findings) -> Non
                 needs=(place,),
             )
         return
-    if not _is_segment(gateway.callback_path):
+    segment = gateway.callback_path.get_secret_value()
+    if not _is_segment(segment):
         fix = "use letters, digits, - and _; others stand percent-encoded in the address"
         findings.report(place, "cannot be the last part of an address", fix)
-    elif len(gateway.callback_path) < _MIN_CALLBACK_PATH and gateway.callback_secret is None:
+    elif len(segment) < _MIN_CALLBACK_PATH and gateway.callback_secret is None:
         needs = ((*path, "callback_secret"),)
         fix = f"write at least {_MIN_CALLBACK_PATH} characters nobody can guess"
         findings.report(place, "is easily guessed, and signatures are not checked", fix, needs=needs)

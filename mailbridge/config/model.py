@@ -297,7 +297,7 @@ class SmscGateway(Section):
     on_unknown: Literal["hold", "fail", "retry"] = Field(
         default="hold", description="What becomes of a message whose fate stays unknown for its whole lifetime."
     )
-    callback_path: str | None = Field(
+    callback_path: SecretStr | None = Field(
         default=None,
         max_length=128,
         description="Secret last part of `/callback/<gateway>/…`. Left out: there is no such page.",

@@ -14,6 +14,7 @@ import aiosmtplib
 
 from mailbridge.config.smarthost import Smarthost, StartTls
 from mailbridge.errors import RelayError, RelayRefused, RelayUnavailable
+from mailbridge.model.words import without_secrets
 from mailbridge.queue.contract import OutgoingMail
 from mailbridge.report.dsn import is_plain_address
 from mailbridge.report.mime import one_line
@@ -72,11 +73,11 @@ class Relay:
         try:
             _, words = await client.sendmail(mail.sender, [mail.recipient], mail.content, mail_options=options)
         except (aiosmtplib.SMTPException, OSError) as error:
-            ours = _in_our_words(error)
+            ours = self._in_our_words(error)
             if isinstance(error, TimeoutError):
                 self._dead = str(ours)
             raise ours from error
-        return one_line(words)
+        return self._words(words)
 
     async def aclose(self, *, politely: bool = True) -> None:
         """Close the connection, with QUIT where *politely*. Idempotent; never raises."""
@@ -91,6 +92,20 @@ class Relay:
         finally:
             client.close()
 
+    def _words(self, text: str) -> str:
+        """Return the server's own words in one line, without our password should it repeat that."""
+        password = self._smarthost.password
+        return one_line(without_secrets(text, () if password is None else (password.get_secret_value(),)))
+
+    def _in_our_words(self, error: Exception) -> RelayError:
+        if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
+            error = error.recipients[0]
+        if isinstance(error, aiosmtplib.SMTPResponseException):
+            words = f"{error.code} {self._words(error.message)}"
+            is_final = 500 <= error.code <= 599 and error.code not in _NOT_THE_MAILS_FAULT
+            return RelayRefused(words) if is_final else RelayUnavailable(words)
+        return RelayUnavailable(self._words(str(error)) or type(error).__name__)
+
     async def _connected(self) -> aiosmtplib.SMTP:
         if self._client is not None and self._client.is_connected:
             return self._client
@@ -104,7 +119,7 @@ class Relay:
             self._dead = f"{self._smarthost} refused user or password ({error.code})"
             raise RelayUnavailable(self._dead) from error
         except (aiosmtplib.SMTPException, OSError, ValueError) as error:
-            self._dead = f"{self._smarthost}: {one_line(str(error)) or type(error).__name__}"
+            self._dead = f"{self._smarthost}: {self._words(str(error)) or type(error).__name__}"
             raise RelayUnavailable(self._dead) from error
         finally:
             if not client.is_connected:
@@ -135,13 +150,3 @@ def _body_option(client: aiosmtplib.SMTP, content: bytes) -> list[str]:
     A server that does not know it gets the octets all the same: that arrives nearly everywhere.
     """
     return ["BODY=8BITMIME"] if not content.isascii() and client.supports_extension("8bitmime") else []
-
-
-def _in_our_words(error: Exception) -> RelayError:
-    if isinstance(error, aiosmtplib.SMTPRecipientsRefused):
-        error = error.recipients[0]
-    if isinstance(error, aiosmtplib.SMTPResponseException):
-        words = f"{error.code} {one_line(error.message)}"
-        is_final = 500 <= error.code <= 599 and error.code not in _NOT_THE_MAILS_FAULT
-        return RelayRefused(words) if is_final else RelayUnavailable(words)
-    return RelayUnavailable(one_line(str(error)) or type(error).__name__)

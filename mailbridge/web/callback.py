@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import web
@@ -27,7 +27,7 @@ class Entrance:
     """Where one gateway calls back; without a secret the path alone is the key."""
 
     gateway: str
-    path: str
+    path: str = field(repr=False)
     secret: SecretStr | None
 
 

@@ -32,7 +32,9 @@ async def _fixed_words(request: web.Request, handler: _Handler) -> web.StreamRes
     except web.HTTPException:
         raise
     except Exception:
-        log.exception("web request broke", path=request.path, method=request.method)
+        # the page's name, not the address: a callback's path is a secret
+        page = request.match_info.route.resource
+        log.exception("web request broke", page=page.canonical if page else "", method=request.method)
         response = web.Response(status=500, text="internal error")
     response.headers.setdefault("X-Content-Type-Options", "nosniff")
     response.headers.setdefault("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")

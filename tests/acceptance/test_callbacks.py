@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
 from mailbridge.errors import StoreError
 from mailbridge.model.state import State
@@ -360,7 +361,9 @@ async def test_a_reload_changes_path_and_secret():
     async with calling() as caller:
         row = await caller.sent()
         config = caller.house.bridge._config
-        main = config.gateways["main"].model_copy(update={"callback_path": "newpath", "callback_secret": None})
+        main = config.gateways["main"].model_copy(
+            update={"callback_path": SecretStr("newpath"), "callback_secret": None}
+        )
         await caller.house.bridge.reload(config.model_copy(update={"gateways": {"main": main}}))
         assert await caller.tell(row, 1) == 404
         assert await caller.call(status_of(row, 1), path="main/newpath") == 200

@@ -37,7 +37,7 @@ def rich() -> Config:
                 login="1:30",
                 password="canary",
                 proxy="http://u:canary@p:1",
-                callback_path="cccccccc",
+                callback_path="canarypath",
                 callback_secret="canary",
             ),
             "no": SmscGateway(apikey="canary", url=["http://127.0.0.1:1"]),
@@ -161,7 +161,7 @@ def test_show_hides_every_secret(rich: Config):
     assert "canary" not in text
     assert "canary" not in json.dumps(effective(rich))
     assert HASH not in text
-    assert text.count("***") == 7
+    assert text.count("***") == 8
 
 
 def test_show_loads_again(rich: Config, tmp_path: Path):

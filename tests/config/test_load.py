@@ -93,7 +93,7 @@ def test_the_promised_configuration_loads(tmp_path: Path):
     assert config.message.translit == "0"
     assert config.queue.lifetime == 86400.0
     assert config.gateways["main"].password == SecretStr("p")
-    assert config.gateways["main"].callback_path == "4f9c…"
+    assert config.gateways["main"].callback_path == SecretStr("4f9c…")
 
 
 @pytest.mark.parametrize("tls", ["starttls", "required", "implicit"])

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import socket
 import ssl
 from datetime import UTC, datetime
 from decimal import Decimal
+from urllib.parse import quote, quote_plus
 
 import aiohttp
 import pytest
@@ -438,6 +440,32 @@ async def test_a_gateway_that_repeats_our_password_does_not_spread_it():
         outcome = await send(server.url)
     assert str(outcome.reply) == "550 5.1.3 SMSC error 7: bad psw ***"
     assert "canary" not in repr(outcome)
+
+
+@pytest.mark.parametrize("length", range(170, 202))
+async def test_half_a_password_is_not_spread_either(length):
+    """Words too long to keep are cut after the password has gone, so no beginning of it is left at the cut."""
+    words = f"{'x' * length} s3cret-canary"
+    async with fake.fake_gateway(fake.answer(f"ERROR = 7 ({words})")) as server:
+        outcome = await send(server.url)
+    assert "s3cr" not in repr(outcome)
+
+
+async def test_the_request_repeated_in_an_answer_is_no_leak():
+    """A password that stands in a form spelled otherwise is known there, too."""
+    password = "p&=w +é/canary"
+    echo = json.dumps({"error": f"bad: {quote_plus(password)} {quote(password)} {password}", "error_code": 2})
+    async with fake.fake_gateway(fake.answer(echo)) as server:
+        outcome = await send(server.url, password=password)
+    assert isinstance(outcome, Suspended)
+    assert outcome.error.text == "bad: *** *** ***"
+
+
+async def test_a_currency_is_three_letters_or_none():
+    """Whatever else a gateway calls its currency is not repeated."""
+    for word, read in (("RUR", "RUR"), ("usd", "USD"), ("s3cret-canary", ""), ("RU", ""), (7, "")):
+        answer = json.dumps({"balance": "1.5", "currency": word})
+        assert (await ask("balance", script=fake.answer(answer))).currency == read
 
 
 def test_a_gateways_repr_shows_its_name_alone():

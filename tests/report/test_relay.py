@@ -208,3 +208,20 @@ async def test_a_wrong_password_waits_and_is_not_told():
             await relay.send(outgoing())
     assert PASSWORD not in str(caught.value)
     assert fake.mails == []
+
+
+@pytest.mark.parametrize(
+    ("field", "code"), [("rcpt_reply", 450), ("rcpt_reply", 550), ("data_reply", 250), ("data_reply", 451)]
+)
+async def test_a_server_that_repeats_our_password_does_not_spread_it(field: str, code: int):
+    """Its words reach the log and the queue; the password in them does not, in whatever spelling."""
+    words = f"{code} hello {PASSWORD}, or {URL_PASSWORD}"
+    async with (
+        running_smarthost(users={"bridge": PASSWORD}, **{field: words}) as server,
+        relay_to(server.port, login=f"bridge:{URL_PASSWORD}@") as relay,
+    ):
+        try:
+            said = await relay.send(outgoing())
+        except (RelayRefused, RelayUnavailable) as error:
+            said = str(error)
+    assert "hello ***, or ***" in said

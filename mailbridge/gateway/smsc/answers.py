@@ -13,6 +13,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
+from mailbridge.model.words import without_secrets
+
 Json = str | int | Decimal | bool | None | Sequence["Json"] | Mapping[str, "Json"]
 
 
@@ -36,24 +38,28 @@ _FAILURE_LINE = re.compile(r"ERROR\s*=\s*(\d{1,9})\s*(?:\((.*)\))?(?:,\s*ID\s*-\
 _SUCCESS_LINE = re.compile(r"OK\s*-\s*(\d{1,9})\s+SMS,\s*ID\s*-\s*([A-Za-z0-9._-]{1,40})(?:,.*)?")
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,15})?", re.ASCII)
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _NO_ERROR = (None, 0, "0", "")
 #: no sum, id or time of the gateway's is near it
 _LIMIT = 10**18
 _MAX_TEXT = 200
 
 
-def parse_answer(body: bytes) -> Json | Failure | Garbage:
-    """Read *body*. A JSON string, number or null is no answer of this gateway's, except the number a balance may be."""
+def parse_answer(body: bytes, secrets: Sequence[str] = ()) -> Json | Failure | Garbage:
+    """Read *body*. A JSON string, number or null is no answer of this gateway's, except the number a balance may be.
+
+    Of *secrets* nothing is left in the words of a ``Failure``: a gateway that repeats them must not spread them.
+    """
     text = _decode(body).strip("\ufeff\x00 \t\r\n")
     if not text:
         return Garbage("empty answer")
     if text[0] not in '{["-0123456789':
-        return _parse_plain(text)
+        return _parse_plain(text, secrets)
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError, InvalidOperation):
         return Garbage("broken JSON")
-    return _find_failure(value)
+    return _find_failure(value, secrets)
 
 
 def as_int(value: object) -> int | None:
@@ -84,6 +90,12 @@ def as_money(value: object) -> Decimal | None:
     return None
 
 
+def as_currency(value: object) -> str:
+    """Return the three letters of a currency; empty where it is none (smsc-api.md 6.1)."""
+    word = value.strip().upper() if isinstance(value, str) else ""
+    return word if _CURRENCY.fullmatch(word) else ""
+
+
 def as_id(value: object) -> str:
     """Return an id as text, whether it came as a number or a string; empty where it is neither."""
     number = as_int(value)
@@ -100,10 +112,11 @@ def same_id(value: object, ours: str) -> bool:
     return all(map(_INTEGER.fullmatch, (theirs, ours))) and int(theirs) == int(ours)
 
 
-def clean_text(value: object) -> str:
+def clean_text(value: object, secrets: Sequence[str] = ()) -> str:
     """Return the gateway's own words in one printable line of bounded length; empty where there are none."""
     if not isinstance(value, str):
         return ""
+    value = without_secrets(value, secrets)
     return " ".join("".join(c if c.isprintable() else " " for c in value[: 4 * _MAX_TEXT]).split())[:_MAX_TEXT]
 
 
@@ -115,26 +128,26 @@ def _decode(body: bytes) -> str:
         return body.decode("cp1251", "replace")
 
 
-def _parse_plain(text: str) -> Json | Failure | Garbage:
+def _parse_plain(text: str, secrets: Sequence[str]) -> Json | Failure | Garbage:
     """Read the plain-text shapes that come although JSON was asked for."""
     first_line = text.splitlines()[0].strip()
     if failure := _FAILURE_LINE.match(first_line):
-        return _failure(int(failure[1]), failure[2])
+        return _failure(int(failure[1]), failure[2], secrets)
     if success := _SUCCESS_LINE.fullmatch(first_line):
         return {"id": success[2], "cnt": int(success[1])}
     return Garbage("HTML answer" if text.startswith("<") else "not a known answer")
 
 
-def _find_failure(value: Json) -> Json | Failure | Garbage:
+def _find_failure(value: Json, secrets: Sequence[str]) -> Json | Failure | Garbage:
     """Tell an error object from others; ``"error": null`` and ``"error_code": 0`` say that there is none."""
     if not isinstance(value, Mapping) or not (value.get("error") or value.get("error_code") not in _NO_ERROR):
         return value
     code = as_int(value.get("error_code"))
-    return Garbage("error without a code") if code is None else _failure(code, value.get("error"))
+    return Garbage("error without a code") if code is None else _failure(code, value.get("error"), secrets)
 
 
-def _failure(code: int, text: object) -> Failure | Garbage:
-    return Failure(code, clean_text(text)) if code > 0 else Garbage("error without a code")
+def _failure(code: int, text: object, secrets: Sequence[str]) -> Failure | Garbage:
+    return Failure(code, clean_text(text, secrets)) if code > 0 else Garbage("error without a code")
 
 
 def _bounded_int(digits: str) -> int:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 
@@ -18,7 +17,7 @@ from mailbridge.config import model as config
 from mailbridge.errors import NotSent, OutcomeUnknown
 from mailbridge.gateway.contract import Batch, Price, Silence, StatusAnswer, StatusMiss, StatusQuery
 from mailbridge.gateway.smsc import codec, verdict
-from mailbridge.gateway.smsc.answers import Failure, parse_answer
+from mailbridge.gateway.smsc.answers import parse_answer
 from mailbridge.gateway.transport import ConnectorFactory, HttpAnswer, HttpTransport, default_connector
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import Balance, Deferred, ErrorClass, Outcome, SmsError, Suspended, Unknown
@@ -163,12 +162,7 @@ class SmscGateway:
             self._host = (index + 1) % len(self._urls)
 
     def _parse(self, answer: HttpAnswer) -> verdict.Parsed:
-        """Parse *answer*; a gateway that repeats our secrets in its words must not spread them."""
-        parsed = parse_answer(answer.body)
-        if isinstance(parsed, Failure):
-            for secret in self._secrets:
-                parsed = replace(parsed, text=parsed.text.replace(secret, "***"))
-        return parsed
+        return parse_answer(answer.body, self._secrets)
 
 
 def _http_trouble(answer: HttpAnswer, clock: Clock) -> Unknown | None:

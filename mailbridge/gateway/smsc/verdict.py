@@ -17,10 +17,10 @@ from mailbridge.gateway.smsc.answers import (
     Failure,
     Garbage,
     Json,
+    as_currency,
     as_id,
     as_int,
     as_money,
-    clean_text,
     same_id,
 )
 from mailbridge.gateway.smsc.codes import (
@@ -127,7 +127,7 @@ def judge_balance(parsed: Parsed, gateway: str) -> Balance | Suspended | SmsErro
     if money is None:
         return _no_answer(parsed)
     credit = as_money(fields.get("credit"))
-    return Balance(gateway=gateway, balance=money, currency=clean_text(fields.get("currency")), credit=credit)
+    return Balance(gateway=gateway, balance=money, currency=as_currency(fields.get("currency")), credit=credit)
 
 
 def judge_price(parsed: Parsed) -> Price | SmsError:
