@@ -28,6 +28,7 @@ _BEFORE_TLS = frozenset({"EHLO", "LHLO", "HELO", "NOOP", "STARTTLS", "QUIT", "RS
 _HELO_MAX = 255
 #: the second word of MAIL FROM and RCPT TO
 _VERB_TAIL = re.compile(r"(?:FROM|TO):[ ]*", re.IGNORECASE)
+_AFTER_PATH = re.compile(r"(?<=>)[ \t].*", re.DOTALL)
 
 
 class Session(Authentication):
@@ -339,8 +340,8 @@ class Session(Authentication):
 
 
 def _printable(argument: str) -> str:
-    """Return the address in *argument* for the log, which masks the phones in it."""
-    return _VERB_TAIL.sub("", argument)[:256].encode("ascii", "backslashreplace").decode("ascii")
+    """Return the address in *argument* for the log, which masks the phones in it; without the parameters after it."""
+    return _AFTER_PATH.sub("", _VERB_TAIL.sub("", argument))[:256].encode("ascii", "backslashreplace").decode("ascii")
 
 
 def _ascii(argument: str) -> str:

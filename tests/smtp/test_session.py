@@ -368,6 +368,17 @@ async def test_refusals_are_logged() -> None:
         writer.close()
 
 
+async def test_parameters_of_a_refused_sender_are_not_logged() -> None:
+    """The address is what an operator looks for; what stands after it may be anything, a password even."""
+    async with open_door() as door:
+        reader, writer = await door.connect()
+        await hear(reader)
+        await say(reader, writer, "EHLO x", "MAIL FROM:<a@b.c> AUTH=me:s3cret SIZE=many")
+        (event,) = door.log.named("rejected")
+        assert event["sender"] == "<a@b.c>"
+        writer.close()
+
+
 async def test_memory_for_mails_is_bounded() -> None:
     """Mails that together need too much memory are put off with 452, not refused."""
     from mailbridge.smtp.site import Limits

@@ -35,6 +35,8 @@ class Bridge:
         #: the JSON lines of its stdout
         self.events: list[dict[str, Any]] = []
         self.other_output: list[str] = []
+        #: every byte of its stdout and stderr, over all its starts
+        self.output = bytearray()
         self.process: asyncio.subprocess.Process | None = None
 
     @property
@@ -132,6 +134,7 @@ class Bridge:
     async def _read(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None
         while line := await process.stdout.readline():
+            self.output += line
             try:
                 event = json.loads(line)
             except ValueError:
