@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given
@@ -13,18 +12,9 @@ from mailbridge.gateway.contract import StatusQuery
 from mailbridge.gateway.smsc import codec
 from mailbridge.gateway.smsc.escape import escape_text, is_list_safe
 from mailbridge.model.message import Message
-from mailbridge.simulator.params import Params
-from mailbridge.simulator.submission import parse_submission
-from tests.support.sms import OTHER, PHONE, batch, message
+from tests.support.sms import OTHER, PHONE, batch, form, handset_texts, message
 
 PREFIX = codec.credentials(login="acme", password="p&=w +é", apikey=None)
-
-
-def form(body: bytes) -> dict[str, str]:
-    """Read a body as the gateway does; no name may stand twice."""
-    pairs = parse_qsl(body.decode("ascii"), keep_blank_values=True, strict_parsing=True)
-    assert len(dict(pairs)) == len(pairs)
-    return dict(pairs)
 
 
 def test_one_message_is_one_form():
@@ -155,13 +145,6 @@ def test_texts_that_share_a_request_arrive_each_as_it_is(texts):
     out = form(codec.send_body(PREFIX, batch(*messages)))
     got = read_list(out["list"]) if "list" in out else [(p, out["mes"]) for p in out["phones"].split(",")]
     assert got == [(m.phone, m.text) for m in messages]
-
-
-def handset_texts(body: bytes) -> list[tuple[str, str, str]]:
-    """Read a body as the simulator does: (phone, kind, what the handset shows), in order."""
-    params = Params(values=form(body), charset="utf-8", fmt=3)
-    submission = parse_submission(params, now=1_700_000_000.0, zone_h=0, max_chars=10**6)
-    return [("+" + item.number.digits, item.text.kind, item.text.shown) for item in submission.items]
 
 
 @given(TEXTS.filter(bool))

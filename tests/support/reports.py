@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from email.message import EmailMessage, Message
@@ -16,6 +17,15 @@ ORIGINAL = (
     b"From: nagios@example.org\r\nTo: 79991234567@sms.local\r\nSubject: Disk full\r\n"
     b"Message-ID: <1@example.org>\r\n\r\n/var is full\r\n"
 )
+HEADER_NAMES = [
+    "From", "To", "Subject", "Date", "Message-ID", "Auto-Submitted", "X-Mailbridge-Id",
+    "In-Reply-To", "References", "MIME-Version", "Content-Type", "Content-Transfer-Encoding",
+]  # fmt: skip
+MAIL_FIELDS = {"Reporting-MTA", "Original-Envelope-Id", "Arrival-Date"}
+RECIPIENT_FIELDS = {
+    "Original-Recipient", "Final-Recipient", "Action", "Status", "Diagnostic-Code", "Last-Attempt-Date", "Final-Log-Id",
+    "Will-Retry-Until",
+}  # fmt: skip
 
 
 def stored_mail(**changes) -> StoredMail:
@@ -68,3 +78,20 @@ def status_groups(content: bytes) -> list[Message]:
     """Return the groups of fields of the message/delivery-status part: one for the mail, then one a recipient."""
     parsed = message_from_bytes(content)
     return parsed.get_payload(1).get_payload()
+
+
+def assert_all_ours(content: bytes) -> None:
+    """Assert that a report on one message has our header fields, our three parts and our groups, and nothing else."""
+    assert not re.search(rb"(?<!\r)\n|\r(?!\n)|\0", content)
+    assert max(map(len, content.split(b"\r\n"))) <= 998
+    header = content.partition(b"\r\n\r\n")[0]
+    assert header.isascii()
+    names = [line.partition(b":")[0].decode() for line in header.split(b"\r\n") if line[:1] not in b" \t"]
+    assert [name for name in HEADER_NAMES if name in names] == names
+    mail = message_from_bytes(content)
+    assert not mail.defects
+    assert len(mail.get_payload()) == 3
+    of_mail, of_recipient = status_groups(content)
+    assert set(of_mail.keys()) <= MAIL_FIELDS
+    assert set(of_recipient.keys()) <= RECIPIENT_FIELDS
+    assert len(of_recipient.keys()) == len(set(of_recipient.keys()))
