@@ -10,7 +10,7 @@ something, and a body that begins with the subject is not preceded by it again (
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache
 from typing import Any
 
@@ -50,10 +50,12 @@ class Template:
         self._pieces = _plain_pieces(source)
         self._jinja: Any = None
         self._breaks: tuple[type[BaseException], ...] = ()
+        self._begin: Callable[[], None] = lambda: None
         if self._pieces is None:
             from mailbridge.intake import sandbox  # noqa: PLC0415 - loaded only where it is needed
 
             self._jinja, self._breaks = sandbox.compile_source(source), sandbox.BREAKS
+            self._begin = sandbox.allow_steps
 
     def render(self, values: Mapping[str, Any]) -> str | None:
         """Fill the template, blanks folded and joints tidied; None where the template breaks on these values.
@@ -73,6 +75,7 @@ class Template:
 
     def _bounded(self, values: Mapping[str, Any]) -> str:
         assert self._jinja is not None
+        self._begin()
         chunks: list[str] = []
         size = 0
         for chunk in self._jinja.generate(values):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+import tracemalloc
+
 import pytest
 
 from mailbridge.config.template import FILTERS, VARIABLES
@@ -154,3 +157,57 @@ def test_templates_are_compiled_once():
 def test_blanks(text, folded):
     """Runs of blanks become one blank, runs of line ends one line end."""
     assert fold_blanks(text) == folded
+
+
+ENDLESS = [
+    "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}x",
+    "{% for a in body %}{% for b in body %}{% for c in body %}{% endfor %}{% endfor %}{% endfor %}x",
+    "{% macro m(n) %}{% if n %}{{ m(n-1) }}{{ m(n-1) }}{% endif %}{% endmacro %}{{ m(300) }}",
+    "{% set n = namespace(a='x') %}{% for i in range(40) %}{% set n.a = n.a ~ n.a %}{% endfor %}{{ n.a|length }}",
+    "{% set n = namespace(a='x') %}{% for i in range(40) %}{% set n.a = n.a + n.a %}{% endfor %}{{ n.a|length }}",
+    "{% set n = namespace(a=9) %}{% for i in range(99) %}{% set n.a = n.a * n.a %}{% endfor %}{{ n.a > 1 }}",
+    "{{ body|replace('a', body)|length }}",
+    "{{ body.replace('a', body)|length }}",
+    "{{ body|join(body)|length }}",
+    "{{ body.join(body)|length }}",
+    "{{ body|center(999999999)|length }}",
+    "{{ body.ljust(999999999)|length }}",
+    "{{ body.expandtabs(999999999)|length }}",
+    "{{ body|indent(999999999)|length }}",
+    "{{ '%999999999d'|format(1)|length }}",
+    "{{ '{:999999999}'.format(1)|length }}",
+    "{{ '{:{}}'.format(1, 999999999)|length }}",
+]
+
+
+@pytest.mark.parametrize("source", ENDLESS)
+def test_no_template_takes_long_or_much(source: str):
+    """A template that would run for ever, or fill the memory, breaks within moments instead."""
+    values = {"subject": "s", "body": "a\t" * 10_000}
+    template = compile_template(source)
+    tracemalloc.start()
+    began_s = time.process_time()
+    try:
+        assert template.render(values) is None
+        assert time.process_time() - began_s < 3
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_useful_templates_stay_within_the_bounds():
+    """Each line of a long body may be looked at, again in the next mail."""
+    source = (
+        "{% for line in body.splitlines() if 'x' not in line %}{{ line|upper ~ ';' }}{{ loop.length }} {% endfor %}"
+    )
+    values = {"subject": "s", "body": "line of it\n" * 1500}
+    for _ in range(20):
+        shown = compile_template(source).render(values)
+        assert shown is not None
+        assert shown.startswith("LINE OF IT;1500 LINE OF IT;1500")
+
+
+def test_recursive_loops_are_refused():
+    """They would be counted by nothing."""
+    with pytest.raises(ValueError, match="line 1: recursive loops are not taken"):
+        compile_template("{% for a in body recursive %}{{ loop(a) }}{% endfor %}")
