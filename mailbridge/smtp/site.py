@@ -186,7 +186,9 @@ class Site:
             self.log.error("reception_miscounted", id=mail.id, replies=len(replies), wanted=count)
             return [reply.LOCAL_ERROR] * count
         except IntakeError as refusal:
-            return [refusal.reply] * count
+            answer = refusal.reply
+            self.log.info("rejected", stage="data", reply=str(answer), client=mail.client.address, id=mail.id)
+            return [answer] * count
         except StoreFull:
             self.log.error("store_full", id=mail.id)  # noqa: TRY400  the kind says it all
             return [reply.QUEUE_FULL] * count

@@ -92,6 +92,18 @@ async def test_a_failing_reception_gets_fixed_words(failure: Exception, expected
         writer.close()
 
 
+async def test_a_mail_refused_for_what_it_says_is_in_the_log() -> None:
+    """Like every other refusal: the reply, the client, and the id the mail would have had."""
+    async with open_door() as door:
+        door.reception.answer = Rejected(reply.UNUSABLE_MAIL)
+        reader, writer = await begin_mail(door)
+        await say(reader, writer, MAIL)
+        (fields,) = door.log.named("rejected")
+        assert fields.pop("id")
+        assert fields == {"stage": "data", "reply": str(reply.UNUSABLE_MAIL), "client": "127.0.0.1"}
+        writer.close()
+
+
 async def test_a_queue_in_trouble_is_no_bug_of_the_door() -> None:
     """The log says in the queue's own words what is wrong with it, and which mail was put off for it."""
     async with open_door() as door:
