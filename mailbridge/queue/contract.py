@@ -431,6 +431,13 @@ class Store(Counters, Protocol):
         """Return when the oldest message that is queued, sending or unknown came in; None when none waits."""
         ...
 
+    async def count_waiting(self, *, up_to: int) -> int:
+        """Count messages that are queued, sending or unknown; *up_to* ends the counting, so that its cost is bounded.
+
+        Cheap enough to be asked every few seconds, and keeps no writer waiting.
+        """
+        ...
+
     async def spend(self, *, since: datetime) -> Sequence[Spend]:
         """Sum the prices of what was handed over since then, by gateway and currency, in that order."""
         ...

@@ -45,6 +45,7 @@ from mailbridge.queue.prices import Priced, sum_prices
 _STANDING = tuple(f.name for f in fields(rules.Standing))
 _QUESTIONABLE = frozenset({State.UNKNOWN, State.SENT})
 _WAITING = frozenset({State.QUEUED, State.UNKNOWN})
+_OPEN = _WAITING | {State.SENDING}
 
 
 @dataclass(slots=True)
@@ -330,8 +331,11 @@ class MemoryStore(MemoryCounters):
 
     async def oldest_waiting_at(self) -> datetime | None:
         """Return when the oldest message that waits came in."""
-        waiting = _WAITING | {State.SENDING}
-        return min((row.created_at for row in self._t.messages.values() if row.state in waiting), default=None)
+        return min((row.created_at for row in self._t.messages.values() if row.state in _OPEN), default=None)
+
+    async def count_waiting(self, *, up_to: int) -> int:
+        """Count messages that wait."""
+        return min(up_to, sum(row.state in _OPEN for row in self._t.messages.values()))
 
     async def spend(self, *, since: datetime) -> Sequence[Spend]:
         """Sum the prices of what was handed over since then."""

@@ -234,6 +234,10 @@ class SqlStore:
         """Return when the oldest message that waits came in."""
         return await self._browser.run(questions.oldest_waiting_at)
 
+    async def count_waiting(self, *, up_to: int) -> int:
+        """Count messages that wait: in delivery's lane, where no person's search is in the way."""
+        return await self._reader.run(partial(questions.count_waiting, up_to=up_to))
+
     async def spend(self, *, since: datetime) -> Sequence[Spend]:
         """Sum the prices of what was handed over since then."""
         return await self._browser.run(partial(questions.spend, since=since))

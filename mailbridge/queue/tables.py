@@ -124,7 +124,7 @@ messages = Table(
     Column("updated_at", BigInteger, nullable=False),
     Column("next_attempt_at", BigInteger),
     Column("expires_at", BigInteger, nullable=False),
-    # claim, due_questions, next_due_at, recover, count_states
+    # claim, due_questions, next_due_at, recover, count_states, count_waiting
     Index("messages_due", "state", "next_attempt_at", "id"),
     # find
     Index("messages_newest", "created_at", "id"),

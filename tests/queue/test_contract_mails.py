@@ -241,6 +241,21 @@ class TestSums:
         ]  # fmt: skip
         assert await store.spend(since=NOW + DAY) == []
 
+    async def test_those_that_wait_are_counted(self, store):
+        """Queued, sending and unknown ones, no further than asked; what is done with, sent or held does not count."""
+        assert await store.count_waiting(up_to=10) == 0
+        for n in range(6):
+            await store.put(new_mail(f"M{n}", received_at=NOW + n * SECOND))
+        await claim(store, NOW + 9 * SECOND, limit=3)
+        await store.apply([
+            change("M0.1", State.SENDING, State.SENT), change("M1.1", State.SENDING, State.UNKNOWN),
+            change("M3.1", State.QUEUED, State.HELD), change("M4.1", State.QUEUED, State.CANCELLED),
+        ])  # fmt: skip
+        assert await store.count_states() == {
+            State.SENT: 1, State.UNKNOWN: 1, State.SENDING: 1, State.HELD: 1, State.CANCELLED: 1, State.QUEUED: 1
+        }  # fmt: skip
+        assert [await store.count_waiting(up_to=up_to) for up_to in (0, 1, 2, 3, 4, 10)] == [0, 1, 2, 3, 3, 3]
+
     async def test_the_oldest_that_waits_is_known(self, store):
         """Whatever it waits for; what is done with does not count."""
         assert await store.oldest_waiting_at() is None

