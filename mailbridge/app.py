@@ -48,6 +48,7 @@ from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
 from mailbridge.model.outcome import Receipt
 from mailbridge.model.reply import Reply
 from mailbridge.operator import OperatorNotices
+from mailbridge.pressure import Pressure
 from mailbridge.queue.contract import GatewayState, NewMail, Store
 from mailbridge.reception import Reception, prepare
 from mailbridge.report.dsn import ReportSettings
@@ -235,6 +236,7 @@ class Bridge:
         self._lease = self._membership or Alone()
         self._audit = Audit(store=store, board=self.board)
         self._rush = Rush(clock)
+        self._pressure = Pressure(limit=config.queue.max_waiting, store=store, clock=clock)
         self.dispatcher = Dispatcher(
             store=store, board=self.board, watch=self._watch, clock=clock, random=random.random, node=self._node,
             rush=self._rush, lease=self._lease, failpoint=failpoint,
@@ -272,6 +274,7 @@ class Bridge:
             ),
             "accountant": self.accountant,
             "memory": lean.GiveBack(lambda: self._rush.total),
+            "pressure": self._pressure,
             "reporter": ForTheFirst(reporter, self._is_first),
         }  # fmt: skip
         if self._membership is not None:
@@ -319,6 +322,7 @@ class Bridge:
             reader=build_reader(config),
             store=self._store,
             watch=self._watch,
+            pressure=self._pressure,
             clock=self._clock,
             wake=self.dispatcher.mail_arrived,
             takes_messages=self.dispatcher.takes_messages,
@@ -355,7 +359,7 @@ class Bridge:
         )
         metrics.add_routes(
             pages, store=self._store, board=self.board, dispatcher=self.dispatcher, clock=self._clock,
-            registry=self._meter.registry, budgets=self.accountant.gauges,
+            registry=self._meter.registry, budgets=self.accountant.gauges, fill=lambda: self._pressure.fill,
         )  # fmt: skip
         self._entrances = build_entrances(self._config)
         receipts = Receipts(
@@ -391,6 +395,7 @@ class Bridge:
             await self._store.clock_set_back(now=self._clock.now())
         # of several nodes that start one has them asked: each probe of a wrong password is one more
         await self.board.load(asks=self._lease.is_first)
+        await self._pressure.step()
         if self.web is not None:
             await self.web.start()
         await self.door.start()

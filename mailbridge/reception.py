@@ -1,6 +1,6 @@
 """Where the door's mail becomes messages on disk, and the answer to DATA is found.
 
-    ReceivedMail -> parse -> compose -> Store.put -> (wait for the verdict) -> Reply
+    ReceivedMail -> parse -> compose -> (is there room) -> Store.put -> (wait for the verdict) -> Reply
 
 The answer is given only after the mail is committed. Whoever calls may be cancelled; the commit happens whole or not.
 The reading and deciding is intake's, the keeping is the queue's, the sending is delivery's; here they meet.
@@ -8,6 +8,7 @@ The reading and deciding is intake's, the keeping is the queue's, the sending is
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -27,6 +28,7 @@ from mailbridge.model.mail import Mail, ReceivedMail, Recipient
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import Accepted, Outcome, Refused
 from mailbridge.model.reply import Reply
+from mailbridge.pressure import Pressure
 from mailbridge.queue.contract import DedupeKey, NewMail, NewMessage, PutResult, Store
 
 log = structlog.get_logger()
@@ -95,6 +97,7 @@ class Reception:
         reader: Reader,
         store: Store,
         watch: Watch,
+        pressure: Pressure,
         clock: Clock,
         wake: Callable[[], None],
         takes_messages: Callable[[], bool],
@@ -105,6 +108,7 @@ class Reception:
         self._reader = reader
         self._store = store
         self._watch = watch
+        self._pressure = pressure
         self._clock = clock
         self._wake = wake
         self._takes_messages = takes_messages
@@ -121,15 +125,17 @@ class Reception:
     async def keep(self, new: NewMail, *, each: bool = False) -> Sequence[Reply]:
         """Commit *new*, then wait for its verdict where the configuration says so, and return the replies.
 
-        Raises: Rejected where a limit has no room for it: nothing is kept, and the client is to try again.
+        Raises: Rejected where a limit has no room for it: nothing is kept, and the client is to try again;
+        TryLater when too many messages wait; StoreError when the queue cannot promise anything now.
         """
         if self._settings.verdict and self._settings.node is not None:
             # its client waits here, and only the node that sends it hears the verdict
             new = replace(new, taken_by=self._settings.node)
         ids = [message.id for message in new.messages]
+        delay_s = await self._pressure.admit(len(ids))
         self._failpoint("before commit")
         with self._watch.expect(ids) if self._settings.verdict else nullcontext() as verdicts:
-            result = await self._store.put(new)
+            result = await self._put(new)
             self._failpoint("after commit")
             if new.allowances:
                 self._learn(result)
@@ -141,7 +147,7 @@ class Reception:
             for message in new.messages:
                 _log_queued(message, result)
             self._wake()
-            outcomes = await self._verdict(verdicts)
+            outcomes = await self._verdict(verdicts, at_least_s=delay_s)
         answers = verdict_replies(new.id, ids, result, outcomes, each=each)
         if any(isinstance(outcome, Refused) for outcome in outcomes.values()):
             # what the client has heard in a 5xx, no bounce says again; what it has not may go out now
@@ -149,7 +155,20 @@ class Reception:
             await self._store.release_reports(new.id, told=told)
         return answers
 
-    async def _verdict(self, verdicts: Verdicts | None) -> Mapping[str, Outcome]:
+    async def _put(self, new: NewMail) -> PutResult:
+        kept = 0
+        try:
+            result = await self._store.put(new)
+            kept = 0 if result.over is not None else len(new.messages) - len(result.duplicates)
+        finally:
+            self._pressure.settle(admitted=len(new.messages), stored=kept)
+        return result
+
+    async def _verdict(self, verdicts: Verdicts | None, *, at_least_s: float) -> Mapping[str, Outcome]:
+        """Wait for what is to be told, and *at_least_s*: a client that is put off, while its messages leave."""
+        if at_least_s > 0:
+            _, outcomes = await asyncio.gather(self._clock.sleep(at_least_s), self._verdict(verdicts, at_least_s=0))
+            return outcomes
         if verdicts is None or not self._takes_messages():
             return {}
         return await verdicts.wait(self._settings.verdict_wait_s)

@@ -145,6 +145,7 @@ Outsiders hear these words and nothing else: no path, no exception, no secret.
 `Ok: queued` is completed with the mail's id and what the gateway said.
 Refusals of the gateway have its own code and words.
 A 4xx answer means that the same mail may be tried again, and 5xx that it never will do.
+`452 4.3.1` is said when the disk is full, when `queue.max_waiting` is reached, and when large mails fill the memory.
 
 | reply | words | ends the session |
 |---|---|---|

@@ -52,8 +52,12 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"clock", "config.smarthost", "errors", "model", "queue.contract", "queue.rules"},
         "tells senders what the queue says; sends no SMS",
     ),
+    "pressure": (
+        {"clock", "errors", "model.reply", "queue.contract"},
+        "tells the door how much the queue can still carry; asked before a mail is kept, by door and verb alike",
+    ),
     "reception": (
-        {"clock", "delivery.watch", "errors", "model", "queue.contract"},
+        {"clock", "delivery.watch", "errors", "model", "pressure", "queue.contract"},
         "joins door, intake and queue by functions that are handed in, and waits for verdicts",
     ),
     "front": (
@@ -83,14 +87,14 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "app": (
         {
             "clock", "config", "delivery", "errors", "front", "gateway", "intake.compose", "lean", "limiter", "loops", "meter", "model", "operator",
-            "queue.contract", "reception", "report", "smtp", "web", "workers.team",
+            "pressure", "queue.contract", "reception", "report", "smtp", "web", "workers.team",
         },
         "the only file that knows all parts",
     ),
     "cli": (
         {
             ".", "admin", "app", "clock", "config", "errors", "failpoints", "front", "gateway.contract", "intake.compose",
-            "intake.parse", "lean", "log", "model", "queue.connect", "queue.contract", "simulator", "workers.worker",
+            "intake.parse", "lean", "log", "model", "pressure", "queue.connect", "queue.contract", "simulator", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),
@@ -122,6 +126,7 @@ LIBRARIES: dict[str, set[str]] = {
         "log",
         "loops",
         "operator",
+        "pressure",
         "reception",
         "report",
         "smtp",

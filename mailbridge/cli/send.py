@@ -9,6 +9,7 @@ import click
 
 from mailbridge.cli.common import (
     EXIT_FAILED,
+    EXIT_TEMPFAIL,
     config_option,
     fail,
     get_config,
@@ -18,7 +19,7 @@ from mailbridge.cli.common import (
     run,
     who,
 )
-from mailbridge.errors import IntakeError
+from mailbridge.errors import IntakeError, TryLater
 
 
 @click.command()
@@ -33,6 +34,7 @@ async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path
     from mailbridge.app import prepare_text
     from mailbridge.front import build_doorman
     from mailbridge.model.mail import Client
+    from mailbridge.pressure import check_room
 
     if len(phones_and_text) < 2:
         fail("write mailbridge send PHONE... TEXT", 2)
@@ -49,6 +51,10 @@ async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path
     except IntakeError as refusal:
         fail(f"refused: {refusal.reply}", EXIT_FAILED)
     async with opened_store(config) as store:
+        try:
+            await check_room(store, coming=len(new.messages), limit=config.queue.max_waiting)
+        except TryLater as refusal:
+            fail(f"refused: {refusal}", EXIT_TEMPFAIL)
         await store.put(new)
         rows = await store.get_messages(new.id)
     if as_json:

@@ -361,6 +361,13 @@ class Queue(Section):
         le=100_000_000,
         description="Most mails kept: the oldest finished ones go, however young. 0: `keep_history` alone counts.",
     )
+    max_waiting: int = Field(
+        default=1_000_000,
+        ge=0,
+        le=100_000_000,
+        description="Most messages that are queued, sending or unknown: from 80 % on answers to mails are put off, "
+        "at the limit they are `452`. 0: no limit.",
+    )
     delay_warning: Duration = Field(
         default=4 * 3600.0, ge=0, le=30 * _DAY, description="When a sender is told that an SMS still waits. 0: never."
     )

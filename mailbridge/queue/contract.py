@@ -1,8 +1,7 @@
 """The store's contract: what the rest may ask of the queue, and the values that go in and come out.
 
-Every call is one transaction that is on disk when it returns. Callers may be cancelled at any await:
-the transaction either happens whole or not at all, and is never interrupted in the middle.
-Calls made at the same time share a commit (group commit).
+Every call is one transaction that is on disk when it returns. Callers may be cancelled at any await: the transaction
+happens whole or not at all, and is never interrupted. Calls made at the same time share a commit (group commit).
 
 Every method raises ``StoreError`` (or ``StoreFull``, ``StoreDamaged``) when the promise cannot be kept; nothing else
 leaves a store. Times are aware UTC. Decisions are made outside: a store checks only that a move is legal
@@ -355,7 +354,6 @@ class Store(Counters, Protocol):
         """Take up to *limit* due queued messages, let *plan* group them, write the intents, and return the requests.
 
         What has outlived its lifetime is left to ``expired``.
-
         *gateways* are those that take messages now; with none of them nothing is claimed and nothing is written.
         What *throttle* holds is not offered to the plan and is due again when its limit has room; what leaves for the
         first time is charged to its counters. None: nothing is limited, and no counter is looked at.
@@ -432,10 +430,7 @@ class Store(Counters, Protocol):
         ...
 
     async def count_waiting(self, *, up_to: int) -> int:
-        """Count messages that are queued, sending or unknown; *up_to* ends the counting, so that its cost is bounded.
-
-        Cheap enough to be asked every few seconds, and keeps no writer waiting.
-        """
+        """Count messages that are queued, sending or unknown, no further than *up_to*; no writer waits for it."""
         ...
 
     async def spend(self, *, since: datetime) -> Sequence[Spend]:
@@ -489,7 +484,6 @@ class Store(Counters, Protocol):
     async def prune(self, *, before: datetime, sent_before: datetime, limit: int) -> int:
         """Delete mails received before *before* of which nothing more is expected, at most *limit*; return how many.
 
-        That is: all messages are final, or were sent before *sent_before* without a receipt ever since, and all reports
-        are done.
+        That is: all messages are final, or were sent before *sent_before* without a receipt; all reports are done.
         """
         ...

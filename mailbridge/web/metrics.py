@@ -25,11 +25,12 @@ Gauge = tuple[str, str, float, float]
 
 class _Snapshot(Collector):
     def __init__(
-        self, counts: Mapping[State, int], oldest_s: float, board: Board, dispatcher: Dispatcher,
+        self, counts: Mapping[State, int], oldest_s: float, fill: float, board: Board, dispatcher: Dispatcher,
         budgets: Sequence[Gauge],
     ) -> None:  # fmt: skip
         self._counts = counts
         self._oldest_s = oldest_s
+        self._fill = fill
         self._board = board
         self._dispatcher = dispatcher
         self._budgets = budgets
@@ -44,6 +45,9 @@ class _Snapshot(Collector):
         )
         oldest.add_metric([], self._oldest_s)
         yield oldest
+        fill = GaugeMetricFamily("mailbridge_queue_fill_ratio", "Messages that wait, as a share of queue.max_waiting")
+        fill.add_metric([], self._fill)
+        yield fill
         suspended = GaugeMetricFamily(
             "mailbridge_gateway_suspended", "1 while the gateway takes no messages", labels=["gateway", "code"]
         )
@@ -87,9 +91,10 @@ def add_routes(
     dispatcher: Dispatcher,
     clock: Clock,
     registry: CollectorRegistry,
+    fill: Callable[[], float],
     budgets: Callable[[], Sequence[Gauge]] = tuple,
 ) -> None:
-    """Serve ``/metrics``: what is now, and the counters of *registry*."""
+    """Serve ``/metrics``: what is now, and the counters of *registry*; *fill*: the queue's, 1.0 at its limit."""
 
     async def metrics(_request: web.Request) -> web.Response:
         try:
@@ -98,7 +103,7 @@ def add_routes(
             counts, oldest_at = {}, None
         oldest_s = 0.0 if oldest_at is None else max(0.0, (clock.now() - oldest_at).total_seconds())
         now = CollectorRegistry(auto_describe=False)
-        now.register(_Snapshot(counts, oldest_s, board, dispatcher, budgets()))
+        now.register(_Snapshot(counts, oldest_s, fill(), board, dispatcher, budgets()))
         return web.Response(
             body=generate_latest(now) + generate_latest(registry), headers={"Content-Type": CONTENT_TYPE}
         )

@@ -121,7 +121,7 @@ def test_figures_of_the_page_of_limits_are_those_in_force() -> None:
     page = (ROOT / "docs/explain/limits-and-abuse.md").read_text(encoding="utf-8")
     shown = effective(Config())
     keyed = re.findall(r"`(\w+)\.(\w+)` `([^`]+)`", page)
-    assert len(keyed) == 9
+    assert len(keyed) == 10
     assert {(section, key, str(shown[section][key])) for section, key, _ in keyed} == set(keyed)
     limits = Limits()
     for words in (
