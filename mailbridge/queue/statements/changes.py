@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, bindparam, delete, insert, select, updat
 
 from mailbridge.model.state import UNSUCCESSFUL
 from mailbridge.queue.contract import Change, Report
-from mailbridge.queue.rows import Values, dump_detail, read_notify, read_standing, standing_values, to_us
+from mailbridge.queue.rows import STANDING, Values, dump_detail, read_notify, read_standing, standing_values, to_us
 from mailbridge.queue.rules import Standing, applies, describe, is_report_kept, move, takes_back
 from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.charging import settle
@@ -22,22 +22,9 @@ _standing_of = (
         _m.id,
         _m.mail_id,
         _m.notify,
-        _m.state,
-        _m.attempts,
-        _m.gateway_id,
-        _m.unknown_since,
-        _m.asked,
-        _m.parts,
-        _m.price,
-        _m.currency,
-        _m.error_code,
-        _m.error_text,
-        _m.error_class,
-        _m.updated_at,
-        _m.next_attempt_at,
-        _m.expires_at,
         mails.c.reportable,
         charges.c.counters.label("charged"),
+        *STANDING,
     )
     .join(mails, mails.c.id == _m.mail_id)
     .outerjoin(charges, charges.c.message_id == _m.id)
@@ -61,7 +48,7 @@ def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     """Carry out *changes* in their order; tell for each whether it applied."""
     ids = list({change.message_id for change in changes})
     rows = {row.id: row for some in chunked(ids) for row in conn.execute(_standing_of, {"ids": some})}
-    standings = {id_: read_standing(row) for id_, row in rows.items()}
+    standings = {id_: read_standing(row[-len(STANDING) :]) for id_, row in rows.items()}
     charged = {id_: row.charged for id_, row in rows.items() if row.charged is not None}
     steps: list[tuple[str, Standing, Standing]] = []
     results, applied, recovered = [], [], []

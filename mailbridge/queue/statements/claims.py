@@ -11,7 +11,7 @@ from mailbridge.model.limits import Throttle
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Assignment, Claimed, Claims, Plan, StoredMessage
-from mailbridge.queue.rows import Values, dump_detail, read_message, to_us
+from mailbridge.queue.rows import MESSAGE, Values, dump_detail, read_message, to_us
 from mailbridge.queue.rules import IdSource, IsTaken, assign, describe_attempt, intend
 from mailbridge.queue.statements import charging
 from mailbridge.queue.statements.bulk import Bulk
@@ -19,7 +19,7 @@ from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import attempts, history, messages, sequences
 
 _due = (
-    select(messages)
+    select(*MESSAGE)
     .where(
         messages.c.state == State.QUEUED.value,
         messages.c.next_attempt_at <= bindparam("now"),
@@ -37,7 +37,7 @@ _sending_of = _sending.where(messages.c.claimed_by == bindparam("node"))
 #: several nodes: who took a mail in and keeps its client waiting for the verdict has so long to send it first
 HEAD_START_S = 2.0
 _due_here = (
-    select(messages)
+    select(*MESSAGE)
     .where(
         messages.c.state == State.QUEUED.value,
         messages.c.next_attempt_at <= bindparam("now"),

@@ -7,12 +7,12 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, bindparam, select, update
 
 from mailbridge.model.state import FINAL, State
-from mailbridge.queue.rows import read_message, to_us, to_us_or_none
+from mailbridge.queue.rows import MESSAGE, read_message, to_us, to_us_or_none
 from mailbridge.queue.rules import turn_back
 from mailbridge.queue.tables import mails, messages, outgoing
 
 _touched_later = (
-    select(messages)
+    select(*MESSAGE)
     .where(
         messages.c.state.in_(sorted(state.value for state in set(State) - FINAL)),
         messages.c.updated_at > bindparam("now"),

@@ -9,7 +9,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Text, bindparam, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, func, literal, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -18,7 +18,7 @@ from mailbridge.model.phone import digits_of
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Attempt, Filter, HistoryEntry, Spend, StoredMail, StoredMessage
 from mailbridge.queue.prices import Priced, sum_prices
-from mailbridge.queue.rows import from_us, from_us_or_none, load_detail, read_mail, read_message, to_us
+from mailbridge.queue.rows import MESSAGE, from_us, from_us_or_none, load_detail, read_mail, read_message, to_us
 from mailbridge.queue.rules import like_pattern
 from mailbridge.queue.statements.chunks import chunked
 from mailbridge.queue.tables import OPEN_STATES, WARNABLE, attempts, history, mails, messages
@@ -52,9 +52,9 @@ def get_mail(conn: Connection, mail_id: str) -> StoredMail | None:
 
 def get_messages(conn: Connection, id_: str) -> list[StoredMessage]:
     """Return a message, or all messages of a mail in order."""
-    rows = conn.execute(select(messages).where(_m.id == id_)).all()
+    rows = conn.execute(select(*MESSAGE).where(_m.id == id_)).all()
     if not rows:
-        rows = conn.execute(select(messages).where(_m.mail_id == id_).order_by(_m.number)).all()
+        rows = conn.execute(select(*MESSAGE).where(_m.mail_id == id_).order_by(_m.number)).all()
     return [read_message(row) for row in rows]
 
 
@@ -90,10 +90,10 @@ def attempts_of(conn: Connection, message_id: str) -> list[Attempt]:
 
 _attempted = (
     select(
-        messages,
         attempts.c.gateway.label("a_gateway"),
         attempts.c.gateway_id.label("a_id"),
         attempts.c.phone.label("a_phone"),
+        *MESSAGE,
     )
     .join(attempts, attempts.c.message_id == _m.id)
     .where(
@@ -105,32 +105,32 @@ _attempted = (
 
 def find_attempts(conn: Connection, keys: Sequence[tuple[str, str, str]]) -> dict[tuple[str, str, str], StoredMessage]:
     """Find messages by (gateway, gateway id, phone); the phone with or without its plus."""
-    found: dict[tuple[str, str, str], Row[Any]] = {}
+    found: dict[tuple[str, str, str], Sequence[Any]] = {}
     phones = {(gateway, id_, digits_of(phone)) for gateway, id_, phone in keys}
     for gateway in {gateway for gateway, _, _ in keys}:
         for some in chunked(list({id_ for name, id_, _ in keys if name == gateway})):
             for row in conn.execute(_attempted, {"gateway": gateway, "ids": some}):
-                if (key := (row.a_gateway, row.a_id, row.a_phone)) in phones:
-                    found[key] = row
+                if (key := (row[0], row[1], row[2])) in phones:
+                    found[key] = row[3:]
     rows = {key: found.get((key[0], key[1], digits_of(key[2]))) for key in keys}
     return {key: read_message(row) for key, row in rows.items() if row is not None}
 
 
 # ------------------------------------------------------------------------------------------------ what is due
 due_in_state = (
-    select(messages)
+    select(*MESSAGE)
     .where(_m.state == bindparam("of_state"), _m.next_attempt_at <= bindparam("now"))
     .order_by(_m.next_attempt_at, _m.id)
     .limit(bindparam("count"))
 )
 expired_rows = (
-    select(messages)
+    select(*MESSAGE)
     .where(OPEN_STATES, _m.state != State.SENDING.value, _m.expires_at <= bindparam("now"))
     .order_by(_m.expires_at, _m.id)
     .limit(bindparam("count"))
 )
 warnable_rows = (
-    select(messages)
+    select(*MESSAGE)
     .where(
         WARNABLE,
         _m.state != State.SENDING.value,
@@ -232,7 +232,7 @@ def find(conn: Connection, wanted: Filter) -> list[StoredMessage]:
 
 def find_page(wanted: Filter) -> Select[Any]:
     """Build the statement of one page. Only *sender* and *text* are looked for row by row."""
-    page = select(messages).order_by(_m.created_at.desc(), _m.id.desc()).limit(wanted.limit)
+    page = select(*MESSAGE).order_by(_m.created_at.desc(), _m.id.desc()).limit(wanted.limit)
     if wanted.sender is not None or wanted.text is not None:
         page = page.join(mails, mails.c.id == _m.mail_id)
     return page.where(*_conditions(wanted))
