@@ -147,6 +147,17 @@ def test_texts_that_share_a_request_arrive_each_as_it_is(texts):
     assert got == [(m.phone, m.text) for m in messages]
 
 
+def test_a_blank_at_an_end_keeps_a_text_out_of_a_list():
+    """Whoever reads the records may trim them; of blanks, a regular expression and ``str`` mean the same."""
+    blanks = [chr(code) for code in range(0x110000) if re.match(r"\s", chr(code))]
+    assert {" ", "\n", "\t", "\xa0", "\u3000"} <= set(blanks)
+    for blank in blanks:
+        assert not is_list_safe(f"{blank}x")
+        assert not is_list_safe(f"x{blank}")
+        assert not is_list_safe(blank)
+    assert is_list_safe("x \t\xa0y")
+
+
 @given(TEXTS.filter(bool))
 def test_a_handset_shows_any_text_whole(text):
     """Nothing is read as a command; all but blanks and the kind of line ends arrives."""

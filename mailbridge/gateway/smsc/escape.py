@@ -12,8 +12,9 @@ import re
 _PREFIX = re.compile(r"__\w+?__")
 #: a line ``~~~`` ends the text and begins a private comment; also at the ends, where the gateway may add line breaks
 _COMMENT_MARK = re.compile(r"(?<![^\r\n])~~~(?=[\r\n]|\Z)")
-#: in a ``list`` these would end a record, be read as an escape, or name a sender; blanks at the ends may be trimmed
-_NOT_IN_LIST = re.compile(r"[\\|\r\v\f\x00\x1c-\x1e\x85\u2028\u2029]|\A\s|\s\Z")
+#: in a ``list`` these would end a record, be read as an escape, or name a sender. A class and nothing
+#: else: with blanks at the ends as alternatives, each place of a text would be tried for each of them
+_NOT_IN_LIST = re.compile(r"[\\|\r\v\f\x00\x1c-\x1e\x85\u2028\u2029]")
 
 
 def escape_text(text: str) -> str:
@@ -35,9 +36,11 @@ def is_list_safe(text: str) -> bool:
     """Tell whether *text* can stand in a ``list`` record and arrive as it is.
 
     Others go out through ``mes``, which has no records: those with a backslash (``\\n`` is a line break there),
-    a ``|`` (``sender|phones:text``), a line end of another kind, a blank at an end, or anything to escape.
+    a ``|`` (``sender|phones:text``), a line end of another kind, a blank at an end, which may be trimmed, or anything
+    to escape.
     """
-    return bool(text) and _NOT_IN_LIST.search(text) is None and escape_text(text) == text
+    is_whole = bool(text) and text.strip() == text
+    return is_whole and _NOT_IN_LIST.search(text) is None and escape_text(text) == text
 
 
 def list_text(text: str) -> str:
