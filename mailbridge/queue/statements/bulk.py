@@ -6,7 +6,8 @@ the driver as they are. Only for columns whose values need no conversion: texts,
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Connection
@@ -14,13 +15,16 @@ from sqlalchemy.sql import Delete, Insert, Update
 
 from mailbridge.queue.rows import Values
 
+#: a row as the driver takes it by place
+_Pick = Callable[[Values], tuple[Any, ...]]
+
 
 class Bulk:
     """*statement* for as many rows as there are; their keys are columns and the statement's own parameters."""
 
     def __init__(self, statement: Insert | Update | Delete) -> None:
         self._statement = statement
-        self._compiled: dict[tuple[str, ...], tuple[str, tuple[str, ...] | None]] = {}
+        self._compiled: dict[tuple[str, ...], tuple[str, _Pick | None]] = {}
 
     def run(self, conn: Connection, rows: Sequence[Values]) -> None:
         """Run the statement for each of *rows*, at least one, all with the keys of the first."""
@@ -28,10 +32,14 @@ class Bulk:
         known = self._compiled.get((dialect.name, dialect.paramstyle, *keys))
         if known is None:
             compiled: Any = self._statement.compile(dialect=dialect, column_keys=list(keys))
-            names = tuple(compiled.positiontup) if compiled.positional else None
-            known = self._compiled[dialect.name, dialect.paramstyle, *keys] = (str(compiled), names)
-        sql, places = known
-        if places is None:
-            conn.exec_driver_sql(sql, list(rows))
-        else:
-            conn.exec_driver_sql(sql, [tuple(map(row.__getitem__, places)) for row in rows])
+            pick = _picking(compiled.positiontup) if compiled.positional else None
+            known = self._compiled[dialect.name, dialect.paramstyle, *keys] = (str(compiled), pick)
+        sql, pick = known
+        conn.exec_driver_sql(sql, list(rows) if pick is None else [pick(row) for row in rows])
+
+
+def _picking(names: Sequence[str]) -> _Pick:
+    """Return what makes a row the values of *names*, in their order."""
+    if len(names) == 1:
+        return lambda row: (row[names[0]],)
+    return itemgetter(*names)

@@ -47,7 +47,7 @@ _take_back = delete(report_items).where(
 def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     """Carry out *changes* in their order; tell for each whether it applied."""
     ids = list({change.message_id for change in changes})
-    rows = {row.id: row for some in chunked(ids) for row in conn.execute(_standing_of, {"ids": some})}
+    rows = {row.id: row for some in chunked(ids) for row in conn.execute(_standing_of, {"ids": some}).all()}
     standings = {id_: read_standing(row[-len(STANDING) :]) for id_, row in rows.items()}
     charged = {id_: row.charged for id_, row in rows.items() if row.charged is not None}
     steps: list[tuple[str, Standing, Standing]] = []

@@ -76,7 +76,7 @@ def claim(
     rows: list[StoredMessage] = []
     gate = charging.Gate(conn, throttle, now) if throttle else None
     for _ in range(_LOOKS):
-        found = [read_message(row) for row in conn.execute(_due_here if is_shared else _due, asked)]
+        found = [read_message(row) for row in conn.execute(_due_here if is_shared else _due, asked).all()]
         rows = found if gate is None else gate.sift(found)
         if rows or not found:
             break
@@ -112,8 +112,8 @@ def _known_ids(conn: Connection, wanted: Sequence[Assignment]) -> IsTaken:
     known: set[tuple[str, str, str]] = set()
 
     def read(gateway: str, ids: Sequence[str]) -> None:
-        for row in conn.execute(_taken, {"gateway": gateway, "ids": ids}):
-            known.add((gateway, row.gateway_id, row.phone))
+        for gateway_id, phone in conn.execute(_taken, {"gateway": gateway, "ids": ids}).all():
+            known.add((gateway, gateway_id, phone))
 
     for gateway in {gateway for gateway, _ in asked}:
         for some in chunked([id_ for name, id_ in asked if name == gateway]):

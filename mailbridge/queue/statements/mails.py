@@ -60,8 +60,8 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
 
 def _read_owners(conn: Connection, new_mails: Sequence[NewMail]) -> dict[str, KeyOwner]:
     keys = list({key.key for mail in new_mails for new in mail.messages for key in new.dedupe})
-    rows = [row for some in chunked(keys) for row in conn.execute(_find_keys, {"keys": some})]
-    return {row.key: KeyOwner(row.message_id, from_us(row.until)) for row in rows}
+    rows = [row for some in chunked(keys) for row in conn.execute(_find_keys, {"keys": some}).all()]
+    return {key: KeyOwner(message_id, from_us(until)) for key, message_id, until in rows}
 
 
 def _insert(conn: Connection, kept: Sequence[tuple[NewMail, Sifted]]) -> None:

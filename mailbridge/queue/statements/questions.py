@@ -164,13 +164,13 @@ def due_questions(conn: Connection, *, now: datetime, limit: int, states: frozen
 
 def expired(conn: Connection, *, now: datetime, limit: int) -> list[StoredMessage]:
     """Return queued and unknown messages whose lifetime is over."""
-    return [read_message(row) for row in conn.execute(expired_rows, {"now": to_us(now), "count": limit})]
+    return [read_message(row) for row in conn.execute(expired_rows, {"now": to_us(now), "count": limit}).all()]
 
 
 def due_warnings(conn: Connection, *, created_before: datetime, limit: int) -> list[StoredMessage]:
     """Return queued and unknown messages older than that whose sender may be told and was not yet."""
     asked = {"before": to_us(created_before), "count": limit}
-    return [read_message(row) for row in conn.execute(warnable_rows, asked)]
+    return [read_message(row) for row in conn.execute(warnable_rows, asked).all()]
 
 
 def next_due_at(conn: Connection) -> datetime | None:
@@ -227,7 +227,7 @@ def spend(conn: Connection, *, since: datetime) -> list[Spend]:
 
 def find(conn: Connection, wanted: Filter) -> list[StoredMessage]:
     """List messages, newest first."""
-    return [read_message(row) for row in conn.execute(find_page(wanted))]
+    return [read_message(row) for row in conn.execute(find_page(wanted)).all()]
 
 
 def find_page(wanted: Filter) -> Select[Any]:
