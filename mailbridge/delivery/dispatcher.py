@@ -13,6 +13,7 @@ from contextlib import suppress
 from datetime import timedelta
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from mailbridge.clock import Clock
 from mailbridge.delivery import breaker
@@ -29,6 +30,7 @@ from mailbridge.model.limits import Over, Throttle
 from mailbridge.model.outcome import Accepted, Deferred, ErrorClass, Outcome, Refused, SmsError, Suspended, Unknown
 from mailbridge.queue.contract import Assignment, Change, Claimed, Store, StoredMessage
 
+#: assembled anew for each line, as long as it is not bound
 log = structlog.get_logger()
 
 #: how long the loop sleeps at most, so that a clock that jumps or a verb's change is noticed
@@ -252,8 +254,9 @@ class Dispatcher:
 
     async def _hand_over(self, carrier: Carrier, request: Claimed) -> None:
         self._failpoint("after intent")
+        tell = log.bind()
         for row in request.messages:
-            log.info("attempt", id=row.id, attempt=row.attempts, gateway=carrier.name, gateway_id=request.gateway_id)
+            tell.info("attempt", id=row.id, attempt=row.attempts, gateway=carrier.name, gateway_id=request.gateway_id)
         outcomes: Sequence[Outcome] = ()
         try:
             outcomes = await self._send(carrier, request)
@@ -297,8 +300,9 @@ class Dispatcher:
                 self._halve(request.messages)
         await self._judge(carrier, outcomes)
         await self._apply(changes)
+        tell = log.bind()
         for row, outcome, change in zip(request.messages, outcomes, changes, strict=True):
-            _log_change(row, change, outcome)
+            _log_change(tell, row, change, outcome)
             if change.event != "deferred" or not isinstance(outcome, Refused):
                 self._watch.note(row.id, outcome)
 
@@ -381,7 +385,7 @@ def _refused_whole(outcomes: Sequence[Outcome]) -> bool:
     return len(outcomes) > 1 and isinstance(first, Refused) and first.whole_request
 
 
-def _log_change(row: StoredMessage, change: Change, outcome: Outcome) -> None:
+def _log_change(tell: FilteringBoundLogger, row: StoredMessage, change: Change, outcome: Outcome) -> None:
     fields: dict[str, object] = {"id": row.id, "phone": row.message.phone, "attempt": row.attempts}
     if isinstance(outcome, Accepted):
         fields |= {"gateway": row.gateway, "gateway_id": outcome.gateway_id, "parts": outcome.parts}
@@ -391,4 +395,4 @@ def _log_change(row: StoredMessage, change: Change, outcome: Outcome) -> None:
         fields |= {"gateway": row.gateway, **detail_of(outcome.error)}
         if change.next_attempt_at is not None:
             fields["next_in_s"] = round((change.next_attempt_at - change.at) / timedelta(seconds=1), 1)
-    (log.info if isinstance(outcome, Accepted | Deferred) else log.warning)(change.event, **fields)
+    (tell.info if isinstance(outcome, Accepted | Deferred) else tell.warning)(change.event, **fields)

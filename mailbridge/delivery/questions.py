@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 
 import structlog
+from structlog.typing import FilteringBoundLogger
 
 from mailbridge.clock import Clock
 from mailbridge.delivery import breaker
@@ -22,6 +23,7 @@ from mailbridge.model.outcome import Receipt, SmsError, Suspended
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Change, Store, StoredMessage
 
+#: assembled anew for each line, as long as it is not bound
 log = structlog.get_logger()
 
 _ASKED = frozenset({State.UNKNOWN, State.SENT})
@@ -157,20 +159,20 @@ class Questions:
 
     async def _apply(self, changes: Sequence[Change], rows: Mapping[str, StoredMessage]) -> None:
         applied = await self._store.apply(changes)
-        requeued = False
+        tell, requeued = log.bind(), False
         for change, took in zip(changes, applied, strict=True):
             if took and change.event:
                 phone = rows[change.message_id].message.phone if change.message_id in rows else ""
-                _log_change(change, id=change.message_id, phone=phone, **change.detail)
+                _log_change(tell, change, id=change.message_id, phone=phone, **change.detail)
                 requeued = requeued or change.to is State.QUEUED
         if requeued:
             self._wake()
 
 
-def _log_change(change: Change, **fields: object) -> None:
+def _log_change(tell: FilteringBoundLogger, change: Change, **fields: object) -> None:
     """Log what became of a message; an SMS that did not arrive is a warning."""
-    tell = log.warning if change.to in {State.UNDELIVERED, State.EXPIRED, State.FAILED} else log.info
-    tell(change.event, **fields)
+    is_bad = change.to in {State.UNDELIVERED, State.EXPIRED, State.FAILED}
+    (tell.warning if is_bad else tell.info)(change.event, **fields)
 
 
 class Prober:
@@ -239,6 +241,6 @@ class Receipts:
             if (await self._store.apply([change]))[0]:
                 self._failpoint("after callback commit")
                 self._audit.note(row, change)
-                _log_change(change, id=row.id, phone=row.message.phone, by="callback", **change.detail)
+                _log_change(log.bind(), change, id=row.id, phone=row.message.phone, by="callback", **change.detail)
                 return True
             # the row moved on in between (the answer to the request came in): it will not be told again, so look again
