@@ -25,6 +25,7 @@ from mailbridge.smtp.site import Limits
 from scripts.pages import NOT_SAID, adr_index, cli_page, replies_page, states_page
 from tests.support.bridge import running_bridge
 from tests.support.documents import ROOT
+from tests.support.fuzz import TARGETS
 
 REFERENCE = ROOT / "docs/reference"
 SOURCES = [file for file in (ROOT / "mailbridge").rglob("*.py") if "simulator" not in file.parts]
@@ -172,3 +173,28 @@ async def fetched(url: str) -> str:
             return answer.read().decode()
 
     return await asyncio.to_thread(fetch)
+
+
+# ------------------------------------------------------------------------------------------ specifications, fuzzing
+def test_what_is_said_of_specifications_is_shown_somewhere() -> None:
+    """Each row names a dialogue or a file of tests that is there, and each reply code it names is in that dialogue."""
+    page = (ROOT / "docs/explain/specifications.md").read_text(encoding="utf-8")
+    rows = [line for line in page.splitlines() if line.startswith("| ") and "| shown by |" not in line]
+    assert len(rows) >= 30
+    for row in rows:
+        proofs = re.findall(r"`([^`]+)`", row.rstrip("|").rpartition("|")[2])
+        assert proofs, row
+        texts = []
+        for proof in proofs:
+            file = ROOT / (proof if "/" in proof else f"tests/data/dialogs/{proof}.cmy")
+            assert file.exists(), proof
+            texts.append(file.read_text(encoding="utf-8"))
+        for code in re.findall(r"`([245]\d\d [245]\.\d\.\d)`", row):
+            assert any(code in text.replace("\\", "") for text in texts) or "tests/" in proofs[0], (code, proofs)
+
+
+def test_the_page_of_fuzzing_tells_every_invariant() -> None:
+    """Each target stands there with its invariant, word for word, and how many inputs were tried."""
+    page = (ROOT / "docs/explain/fuzzing.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| `(\w+)` \| [\d,]+ \| (.*) \|$", page, re.MULTILINE))
+    assert rows == {target.name: target.invariant for target in TARGETS}

@@ -243,15 +243,12 @@ def check_template(case: tuple[str, dict[str, str]]) -> None:
     for text in ("{{ subject }}: {{ body }}", "{{ subject }}{% if body %} {{ body }}{% endif %}"):
         shown = compile_template(text).render({"subject": source, "body": ""})
         assert shown is not None
-        assert _letters(shown) == _letters(source.strip())[:MAX_OUTPUT_CHARS] or len(source) > 100 or _has_joint(source)
+        assert _said(shown) == _said(source)
 
 
-def _letters(text: str) -> str:
-    return "".join(text.split())
-
-
-def _has_joint(text: str) -> bool:
-    return not text or text.strip(" \t\n:;,|/·–—-\r\v\f") != text or text != "".join(text.splitlines())
+def _said(text: str) -> str:
+    """Return *text* without blanks and the signs that are tidied at its ends."""
+    return re.sub(r"[\s:;,|/·–—-]", "", text)
 
 
 def check_callback(fields: dict[str, str]) -> None:
