@@ -209,7 +209,7 @@ def oldest_waiting_at(conn: Connection) -> datetime | None:
 
 
 def count_waiting(conn: Connection, *, up_to: int) -> int:
-    """Count messages that are queued, sending or unknown, no further than *up_to*, from the index alone."""
+    """Count messages that are queued, sending or unknown, no further than *up_to*, from the index."""
     count: int = conn.execute(waiting, {"up_to": up_to}).scalar_one()
     return count
 
