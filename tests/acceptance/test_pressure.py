@@ -40,6 +40,7 @@ async def suspended(bridge: Bridge) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("workers")
 async def test_the_door_slows_refuses_and_opens_again_by_itself(tmp_path: Path) -> None:
     """Five are taken, the last of them a second slower; the sixth gets 452 and leaves nothing; all five go out."""
     async with running_bridge(tmp_path, {"queue": {"max_waiting": LIMIT}}) as bridge:
