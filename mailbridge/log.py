@@ -31,6 +31,9 @@ _LONG_NUMBER = re.compile(r"\d(?:[\d.\-() ]{5,}\d)")
 _MAX_FIELD_CHARS = 2000
 _OWN_FOLDER = Path(__file__).parent
 
+#: what aiohttp raises, and logs as an error, where a client's octets are no HTTP: any scanner's are not
+_STRANGERS = "aiohttp.http_exceptions"
+
 #: ASCII only: no line separator, escape sequence or bidi mark from outside reaches a terminal or splits a line
 _ENCODER = json.JSONEncoder(default=str, ensure_ascii=True)
 _quote = json.encoder.encode_basestring_ascii
@@ -155,9 +158,13 @@ class _ToStructlog(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         fields: dict[str, object] = {"logger": record.name, "message": record.getMessage()}
-        if record.exc_info and record.exc_info[0] is not None:
-            fields["exception"] = record.exc_info[0].__name__
+        kind = record.exc_info[0] if record.exc_info else None
+        if kind is not None:
+            fields["exception"] = kind.__name__
         log = structlog.get_logger()
+        if kind is not None and kind.__module__ == _STRANGERS:
+            log.info("library", **fields)
+            return
         (log.error if record.levelno >= logging.ERROR else log.warning)("library", **fields)
 
 

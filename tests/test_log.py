@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadStatusLine
 
 from mailbridge import log as logging_setup
 from mailbridge.model.phone import mask_phone
@@ -58,6 +59,23 @@ def test_an_exceptions_words_stay_inside(fmt: str):
     assert "RuntimeError" in text
     for word in ("4711", "parameters", "Traceback", "NoneType"):
         assert word not in text
+
+
+def test_a_client_that_speaks_no_http_is_no_error_of_ours() -> None:
+    """A port scanner on the web port is told of, but wakes nobody; what breaks in a page is an error."""
+    out = io.StringIO()
+    logging_setup.configure(stream=out)
+    for error in (BadStatusLine("nonsense"), ValueError("ours")):
+        try:
+            raise error
+        except (BadStatusLine, ValueError):
+            logging.getLogger("aiohttp.server").exception("Error handling request")
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [(line["level"], line["exception"]) for line in lines] == [
+        ("info", "BadStatusLine"),
+        ("error", "ValueError"),
+    ]
+    assert "nonsense" not in out.getvalue()
 
 
 @pytest.fixture
