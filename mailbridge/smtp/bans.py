@@ -51,9 +51,16 @@ class Bans:
         record.failures += 1
         if record.failures != self._limit:
             return False
-        # the record is as old as its ban, so both end together
-        record.first_at, record.banned_until = now, now + self._ban_s
+        self.ban(address, now)
         return True
+
+    def ban(self, address: str, now: float) -> None:
+        """Ban *address* from *now* on, whatever was counted."""
+        key = _key(address)
+        # the record is as old as its ban, so both end together
+        self._records[key] = _Record(first_at=now, failures=self._limit, banned_until=now + self._ban_s)
+        if len(self._records) > _ADDRESSES_MAX:
+            del self._records[next(iter(self._records))]
 
 
 def _key(address: str) -> str:

@@ -39,6 +39,7 @@ class Door:
         log: Log | None = None,
         limits: Limits | None = None,
         roll: Roll | None = None,
+        bans: Bans | None = None,
         inherited: Mapping[str, socket.socket] | None = None,
     ) -> None:
         self._smtp = smtp
@@ -53,7 +54,7 @@ class Door:
         # asked once: a name look-up for each connection would stop the loop when the resolver is down
         self._hostname = smtp.hostname or socket.gethostname()
         self._roll = roll if roll is not None else Roll(max_sessions=smtp.max_connections)
-        self._bans = Bans(limit=smtp.auth_failures, ban_s=smtp.auth_ban)
+        self._bans = bans if bans is not None else Bans(limit=smtp.auth_failures, ban_s=smtp.auth_ban)
         self._inherited = inherited
         self._open: list[OpenListener] = []
         self._bound: Sequence[Sequence[socket.socket]] | None = None

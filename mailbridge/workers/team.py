@@ -25,6 +25,7 @@ from mailbridge.config.model import Config
 from mailbridge.errors import MailbridgeError
 from mailbridge.model.reply import Reply
 from mailbridge.queue.contract import NewMail
+from mailbridge.smtp.bans import Bans
 from mailbridge.smtp.listener import BoundAddress, bind_address
 from mailbridge.smtp.tls import build_context
 from mailbridge.workers.channel import Channel, ChannelClosed
@@ -123,6 +124,7 @@ class Team:
         self._attending: list[asyncio.Task[None]] = []
         self._closing = asyncio.Event()
         self._together = Together()
+        self._bans = Bans(limit=config.smtp.auth_failures, ban_s=config.smtp.auth_ban)
 
     @property
     def addresses(self) -> tuple[str, ...]:
@@ -157,7 +159,7 @@ class Team:
     def _read_certificates(config: Config) -> None:
         for listener in config.smtp.listen:
             if listener.tls != "off":
-                build_context(listener.certificate or "", listener.private_key)
+                build_context(listener.certificate or "", listener.private_key, legacy=listener.legacy)
 
     async def _attend(self, number: int, first: asyncio.Future[str]) -> None:
         """Keep one worker running until the team is closed; *first* hears how its first start went."""
@@ -257,8 +259,17 @@ class Team:
     def _hear(self, kind: str, value: Any) -> None:
         if kind == "log":
             logging_setup.pass_on(value)
+        elif kind == "guessed":
+            self._count_guess(value)
         else:
             self._count_refused(unpack_reply(value))
+
+    def _count_guess(self, address: str) -> None:
+        """Count a wrong password over all workers, and let all of them know when it was one too many."""
+        if self._bans.count(address, asyncio.get_running_loop().time()):
+            log.warning("banned", client=address, seconds=self._config.smtp.auth_ban)
+            for member in self._members.values():
+                member.channel.tell("ban", address)
 
     # -- changing and stopping
     async def reload(self, config: Config) -> None:

@@ -27,6 +27,7 @@ from mailbridge.loops import Loop
 from mailbridge.model.mail import Client, ReceivedMail, Recipient
 from mailbridge.model.reply import Reply
 from mailbridge.queue.contract import NewMail
+from mailbridge.smtp.bans import Bans
 from mailbridge.smtp.passwords import UserPasswords
 from mailbridge.smtp.server import Door
 from mailbridge.smtp.site import Limits
@@ -141,6 +142,18 @@ class _Front:
         return unpack_answer(answer)
 
 
+class _ReportedBans(Bans):
+    """Tells of each wrong password, and bans whom the process with the queue, which hears of all of them, says."""
+
+    def __init__(self, channel: Channel, *, limit: int, ban_s: float) -> None:
+        super().__init__(limit=limit, ban_s=ban_s)
+        self._channel = channel
+
+    def count(self, address: str, now: float) -> bool:  # noqa: ARG002  the count is elsewhere
+        self._channel.tell("guessed", address)
+        return False
+
+
 class _LinesToQueue:
     """Hands the log's lines to the process with the queue, which writes them between its own."""
 
@@ -158,7 +171,8 @@ class _Worker:
 
     def __init__(self) -> None:
         self._clock = SystemClock()
-        self.channel = Channel(answer=self._obey, hear=lambda _kind, _value: None)
+        self.channel = Channel(answer=self._obey, hear=self._hear)
+        self._bans: Bans | None = None
         self._front: _Front | None = None
         self._door: Door | None = None
         self._passwords: UserPasswords | None = None
@@ -181,18 +195,24 @@ class _Worker:
             return str(error) or type(error).__name__
         return ""
 
+    def _hear(self, _kind: str, address: str) -> None:
+        """Ban an address; there is no other news."""
+        if self._bans is not None:
+            self._bans.ban(address, asyncio.get_running_loop().time())
+
     async def _open(self, opening: Opening) -> None:
         config = opening.config
         self._configure_log(config)
         self._front = front = _Front(config, self.channel, self._clock)
         seats = Seats(opening.workers, opening.seats_fd)
         self._passwords = UserPasswords(config.users, workers=max(1, _PASSWORD_CHECKS // opening.workers))
+        self._bans = _ReportedBans(self.channel, limit=config.smtp.auth_failures, ban_s=config.smtp.auth_ban)
         limits = Limits()
         roll = SharedRoll(max_sessions=config.smtp.max_connections, seats=seats, worker=opening.worker)
         self._door = Door(
             config.smtp, reception=front, doorman=front, passwords=self._passwords, clock=self._clock,
             limits=replace(limits, buffered_bytes=limits.buffered_bytes // opening.workers),
-            roll=roll,
+            roll=roll, bans=self._bans,
         )  # fmt: skip
         await self._door.start([[socket.socket(fileno=fd) for fd in fds] for fds in opening.listening_fds])
         Courtesy(roll, pause=self._door.pause, resume=self._door.resume)

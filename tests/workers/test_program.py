@@ -11,6 +11,7 @@ import sqlite3
 import ssl
 import time
 import urllib.request
+from base64 import b64encode
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -193,6 +194,42 @@ async def test_connections_are_counted_together(tmp_path):
 
     assert all(line.startswith(b"220 ") for line in greetings)
     assert all(line.startswith(b"421 4.7.0") for line in turned_away)
+
+
+async def test_guessed_passwords_are_counted_together(tmp_path):
+    """An address that was wrong at either worker is banned at both, once it was too often, and the log says so once."""
+    listener = {
+        "address": "127.0.0.1:0", "proxies": ["127.0.0.1"], "allow": ["192.0.2.0/24"], "auth": "optional",
+        "auth_without_tls": True,
+    }  # fmt: skip
+    changes = {
+        "smtp": {"listen": [listener], "auth_failures": 6},
+        "users": [{"name": "zabbix", "password": CHEAP.hash("s3cret")}],
+    }
+
+    async def sign_in(port: int, client: str, password: str) -> int:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(f"PROXY TCP4 {client} 127.0.0.1 1 25\r\n".encode())
+        await read_reply(reader)
+        writer.write(b"EHLO client.example.org\r\n")
+        await read_reply(reader)
+        writer.write(b"AUTH PLAIN " + b64encode(f"\0zabbix\0{password}".encode()) + b"\r\n")
+        code = await read_reply(reader)
+        writer.close()
+        return code
+
+    async with running_workers(tmp_path, changes) as bridge:
+        port = bridge.port
+        wrong = await asyncio.gather(*(sign_in(port, "192.0.2.7", f"guess {n}") for n in range(6)))
+        await until(lambda: bridge.events_called("banned"), saying=bridge.what_it_said)
+        # side by side, so that both workers get some
+        banned = await asyncio.gather(*(sign_in(port, "192.0.2.7", "s3cret") for _ in range(20)))
+        other = await sign_in(port, "192.0.2.8", "s3cret")
+
+    assert wrong == [535] * 6
+    assert banned == [421] * 20
+    assert other == 235
+    assert [event["client"] for event in bridge.events_called("banned")] == ["192.0.2.7"]
 
 
 async def test_sessions_are_shared_out_fairly(tmp_path):
