@@ -40,7 +40,7 @@ from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
 from mailbridge.gateway.smsc.sites import currency_of
 from mailbridge.intake.compose import Composer
-from mailbridge.limiter import Accountant, Known, read_limits
+from mailbridge.limiter import Accountant, Known, News, read_limits
 from mailbridge.loops import Duty, Loop
 from mailbridge.meter import Meter, metered_gateway, metered_store
 from mailbridge.model.ids import new_mail_id
@@ -312,9 +312,16 @@ class Bridge:
             self._notices.gateway_changed(before, after)
 
     def _build_front(self, config: Config) -> _Front:
-        known = Known(read_limits(config.limits), self._clock)
+        known = Known(read_limits(config.limits), self._clock, self._spread)
         reception = self._build_reception(config, known)
         return _Front(reception, build_doorman(config), known, meter=self._meter, clock=self._clock)
+
+    def _spread(self, news: News) -> None:
+        if isinstance(self.door, Team):
+            self.door.spread(news)
+
+    def _all_news(self) -> News:
+        return self._front.known.all_news()
 
     def _build_reception(self, config: Config, known: Known) -> Reception:
         return Reception(
@@ -335,6 +342,7 @@ class Bridge:
             return Team(
                 config,
                 keep=self._front.keep,
+                all_news=self._all_news,
                 count_refused=self._meter.count_rejected,
                 clock=self._clock,
                 inherited=self._inherited,

@@ -90,12 +90,26 @@ class Use:
         return _ALL if self.budget.over(self.spent, 1) else min(_ALL, int(self.budget.share(self.spent) * 100))
 
 
-class Known:
-    """What the door knows: which counters are full and until when, and which budgets are used up."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class News:
+    """What was learned, for whoever keeps a door in another process."""
 
-    def __init__(self, limits: Limits, clock: Clock) -> None:
+    #: counter -> until when it is full
+    full: Mapping[str, datetime]
+    #: (scope, name) of all budgets that are used up
+    out: frozenset[tuple[str, str]]
+
+
+class Known:
+    """What the door knows: which counters are full and until when, and which budgets are used up.
+
+    *spread* hears of what is new, and whoever is given that by ``hear`` elsewhere knows the same.
+    """
+
+    def __init__(self, limits: Limits, clock: Clock, spread: Callable[[News], None] = lambda _news: None) -> None:
         self.limits = limits
         self._clock = clock
+        self._spread = spread
         #: counter -> (when it was learned, until when it is full)
         self._full: dict[str, tuple[datetime, datetime]] = {}
         #: (scope, name) of budgets that are used up
@@ -103,16 +117,32 @@ class Known:
 
     def learn(self, result: PutResult) -> None:
         """Remember what the store said when it took a mail, or did not."""
+        if result.full:
+            self._note(News(full=result.full, out=self._out))
+
+    def learn_budgets(self, uses: list[Use]) -> None:
+        """Remember which budgets are used up."""
+        out = frozenset((use.budget.scope, use.name) for use in uses if use.budget.over(use.spent, 1))
+        if out != self._out:
+            self._note(News(full={}, out=out))
+
+    def _note(self, news: News) -> None:
+        self.hear(news)
+        self._spread(news)
+
+    def hear(self, news: News) -> None:
+        """Remember what was learned elsewhere."""
         now = self._clock.now()
-        for key, until in result.full.items():
+        self._out = news.out
+        for key, until in news.full.items():
             self._full.pop(key, None)
             self._full[key] = (now, until)
         while len(self._full) > _REMEMBERED:
             del self._full[next(iter(self._full))]
 
-    def learn_budgets(self, uses: list[Use]) -> None:
-        """Remember which budgets are used up."""
-        self._out = frozenset((use.budget.scope, use.name) for use in uses if use.budget.over(use.spent, 1))
+    def all_news(self) -> News:
+        """Return all that is known, for a door that begins."""
+        return News(full={key: until for key, (_, until) in self._full.items()}, out=self._out)
 
     def ask_sender(self, sender: str) -> None:
         """Raises: Rejected where DATA would be over a limit of the sender."""

@@ -85,7 +85,11 @@ def _way_of(hint: Any) -> _Way | None:
     if isinstance(hint, NewType):
         return _way_of(hint.__supertype__)
     origin, inside = get_origin(hint), get_args(hint)
-    if hint in _PLAIN or origin is Mapping or origin is frozenset:
+    if hint in _PLAIN:
+        return None
+    if origin is Mapping and inside[1] is datetime:
+        return _mapped((datetime.timestamp, _from_timestamp))
+    if origin is Mapping or origin is frozenset:
         return None
     if hint is datetime:
         # exact to the microsecond until the year 2255
@@ -113,6 +117,13 @@ def _optional(way: _Way | None) -> _Way | None:
     pack, unpack = way
     return (lambda value: None if value is None else pack(value)), (
         lambda value: None if value is None else unpack(value)
+    )
+
+
+def _mapped(way: _Way) -> _Way:
+    pack, unpack = way
+    return (lambda items: {key: pack(item) for key, item in items.items()}), (
+        lambda items: {key: unpack(item) for key, item in items.items()}
     )
 
 

@@ -23,6 +23,7 @@ from mailbridge import log as logging_setup
 from mailbridge.clock import Clock
 from mailbridge.config.model import Config
 from mailbridge.errors import MailbridgeError
+from mailbridge.limiter import News
 from mailbridge.model.reply import Reply
 from mailbridge.queue.contract import NewMail
 from mailbridge.smtp.bans import Bans
@@ -44,6 +45,7 @@ _GATHER_S = 0.003
 #: a worker that ended is started again after this; twice as long each time, unless it had lived for a while
 _LEAST_PAUSE_S, _MOST_PAUSE_S, _GOOD_LIFE_S = 0.1, 30.0, 60.0
 _NEW_MAIL = packing_of(NewMail)
+_NEWS = packing_of(News)
 
 
 class Keep(Protocol):
@@ -109,6 +111,7 @@ class Team:
         config: Config,
         *,
         keep: Keep,
+        all_news: Callable[[], News],
         count_refused: Callable[[Reply], None],
         clock: Clock,
         inherited: Mapping[str, socket.socket] | None = None,
@@ -116,6 +119,7 @@ class Team:
         self._config = config
         self._inherited = inherited
         self._keep = keep
+        self._all_news = all_news
         self._count_refused = count_refused
         self._clock = clock
         self._bound: list[BoundAddress] = []
@@ -166,7 +170,14 @@ class Team:
         pause_s = _LEAST_PAUSE_S
         while not self._closing.is_set():
             began_s = self._clock.monotonic()
-            how = await self._run_one(number, first)
+            try:
+                how = await self._run_one(number, first)
+            except Exception as error:
+                if not isinstance(error, OSError):
+                    log.exception("worker broke", doing="start")
+                how = str(error) or type(error).__name__
+                if not first.done():
+                    first.set_result(how)
             if self._closing.is_set():
                 return
             if self._clock.monotonic() - began_s >= _GOOD_LIFE_S:
@@ -177,14 +188,9 @@ class Team:
             pause_s = min(2 * pause_s, _MOST_PAUSE_S)
 
     async def _run_one(self, number: int, first: asyncio.Future[str]) -> str:
-        """Start a worker and wait for its end; return how it was."""
+        """Start a worker and wait for its end; return how it was. Raises: OSError where none can be started."""
         assert self._seats is not None
-        try:
-            member = self._members[number] = await self._launch()
-        except OSError as error:
-            if not first.done():
-                first.set_result(str(error))
-            return str(error)
+        member = self._members[number] = await self._launch()
         trouble = await self._open(number, member)
         member.is_up = not trouble
         if not first.done():
@@ -231,6 +237,7 @@ class Team:
             config=needs_of_door(sent),
             worker=number,
             workers=sent.smtp.workers,
+            news=self._all_news(),
             seats_fd=self._seats.fd,
             listening_fds=tuple(tuple(one.fileno() for one in bound.sockets) for bound in self._bound),
         )
@@ -238,6 +245,8 @@ class Team:
         while not trouble and sent is not self._config:
             sent = self._config
             trouble = await _order(member, "follow", pickle.dumps(needs_of_door(sent)), limit_s=_FOLLOW_S)
+        # and what was learned meanwhile
+        member.channel.tell("limits", _NEWS.pack(self._all_news()))
         return trouble
 
     # -- what workers say
@@ -263,6 +272,12 @@ class Team:
             self._count_guess(value)
         else:
             self._count_refused(unpack_reply(value))
+
+    def spread(self, news: News) -> None:
+        """Let all workers know which limits have no room."""
+        parcel = _NEWS.pack(news)
+        for member in self._members.values():
+            member.channel.tell("limits", parcel)
 
     def _count_guess(self, address: str) -> None:
         """Count a wrong password over all workers, and let all of them know when it was one too many."""

@@ -23,6 +23,7 @@ from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.model import Config
 from mailbridge.errors import IntakeError, StoreError
 from mailbridge.front import build_doorman, build_reader
+from mailbridge.limiter import Known, News, read_limits
 from mailbridge.loops import Loop
 from mailbridge.model.mail import Client, ReceivedMail, Recipient
 from mailbridge.model.reply import Reply
@@ -44,6 +45,7 @@ _LAST_WORDS_S, _END_S = 1.0, 10
 #: password checks at a time, all workers together; each takes 64 MiB
 _PASSWORD_CHECKS = 2
 _NEW_MAIL = packing_of(NewMail)
+_NEWS = packing_of(News)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +57,8 @@ class Opening:
     #: number of this worker, from 0, and how many there are
     worker: int
     workers: int
+    #: which limits have no room
+    news: News
     #: file descriptors of the shared numbers of sessions, and of the sockets of each listener
     seats_fd: int
     listening_fds: tuple[tuple[int, ...], ...]
@@ -104,23 +108,28 @@ class _Front:
     def follow(self, config: Config) -> None:
         """Judge and read as *config* has it from now on. Raises: what a bad configuration makes the parts raise."""
         self._doorman, self._reader = build_doorman(config), build_reader(config)
+        self.known = Known(read_limits(config.limits), self._clock)
 
     def _count_refused(self, refusal: Reply) -> None:
         self._channel.tell("refused", pack_reply(refusal))
 
     def sender(self, address: str, client: Client) -> str:
         try:
-            return self._doorman.sender(address, client)
+            sender = self._doorman.sender(address, client)
+            self.known.ask_sender(sender)
         except IntakeError as error:
             self._count_refused(error.reply)
             raise
+        return sender
 
     def recipient(self, address: str, client: Client) -> Recipient:
         try:
-            return self._doorman.recipient(address, client)
+            recipient = self._doorman.recipient(address, client)
+            self.known.ask_recipient(recipient.phone, client)
         except IntakeError as error:
             self._count_refused(error.reply)
             raise
+        return recipient
 
     async def receive(self, mail: ReceivedMail, *, each: bool) -> Sequence[Reply]:
         began = self._clock.monotonic()
@@ -195,15 +204,20 @@ class _Worker:
             return str(error) or type(error).__name__
         return ""
 
-    def _hear(self, _kind: str, address: str) -> None:
-        """Ban an address; there is no other news."""
-        if self._bans is not None:
-            self._bans.ban(address, asyncio.get_running_loop().time())
+    def _hear(self, kind: str, value: Any) -> None:
+        """Learn whom to ban, or which limits have no room; before the door is open there is nobody to ask."""
+        if self._front is None or self._bans is None:
+            return
+        if kind == "ban":
+            self._bans.ban(value, asyncio.get_running_loop().time())
+        else:
+            self._front.known.hear(_NEWS.unpack(value))
 
     async def _open(self, opening: Opening) -> None:
         config = opening.config
         self._configure_log(config)
         self._front = front = _Front(config, self.channel, self._clock)
+        front.known.hear(opening.news)
         seats = Seats(opening.workers, opening.seats_fd)
         self._passwords = UserPasswords(config.users, workers=max(1, _PASSWORD_CHECKS // opening.workers))
         self._bans = _ReportedBans(self.channel, limit=config.smtp.auth_failures, ban_s=config.smtp.auth_ban)

@@ -12,6 +12,7 @@ import ssl
 import time
 import urllib.request
 from base64 import b64encode
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from decimal import Decimal
 from pathlib import Path
@@ -230,6 +231,40 @@ async def test_guessed_passwords_are_counted_together(tmp_path):
     assert banned == [421] * 20
     assert other == 235
     assert [event["client"] for event in bridge.events_called("banned")] == ["192.0.2.7"]
+
+
+async def test_limits_and_budgets_are_refused_at_rcpt_by_every_worker(tmp_path):
+    """What one worker's mail used up, all of them know; and so does one that was started since."""
+
+    def rcpt(port: int, phone: str = PHONE) -> int:
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+            client.ehlo()
+            client.mail("nagios@example.org")
+            return client.rcpt(phone)[0]
+
+    def many(port: int) -> list[int]:
+        # side by side, so that both workers get some
+        with ThreadPoolExecutor(10) as pool:
+            return list(pool.map(lambda _: rcpt(port), range(20)))
+
+    async with running_workers(tmp_path, {"limits": {"client": ["2/1h"]}}) as bridge:
+        sent = [(await asyncio.to_thread(send, bridge.port, text=f"mail {n}"))[0] for n in range(2)]
+        full = await asyncio.to_thread(many, bridge.port)
+        workers_of(bridge)[0].kill()
+        await until(lambda: bridge.events_called("worker ended"))
+        await until(lambda: len(workers_of(bridge)) == 2)
+        older = min(workers_of(bridge), key=psutil.Process.create_time)
+        older.suspend()
+        renewed = await asyncio.to_thread(rcpt, bridge.port)
+        older.resume()
+    (tmp_path / "b").mkdir()
+    async with running_workers(tmp_path / "b", {"limits": {"budget": {"day": {"parts": 1}}}}) as bridge:
+        assert (await asyncio.to_thread(send, bridge.port))[0] == 250
+        await until(lambda: set(many(bridge.port)) == {450}, saying=bridge.what_it_said)
+
+    assert sent == [250, 250]
+    assert full == [450] * 20
+    assert renewed == 450
 
 
 async def test_sessions_are_shared_out_fairly(tmp_path):

@@ -6,12 +6,15 @@ import asyncio
 import os
 import socket
 import sys
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from mailbridge.clock import SystemClock
 from mailbridge.config.model import Config
+from mailbridge.limiter import News
+from mailbridge.workers.parcels import packing_of
 from mailbridge.workers.seats import Seats, SharedRoll
 from mailbridge.workers.team import Team, Together
 from mailbridge.workers.worker import Allowance
@@ -94,6 +97,14 @@ async def test_who_waited_and_was_cut_off_takes_no_room():
     await asyncio.wait_for(next_one, 5)
 
 
+def test_what_is_known_of_limits_arrives_whole():
+    """Until when counters are full, and whose budgets are used up."""
+    news = News(full={"client 192.0.2.7": datetime(2026, 1, 5, 9, 0, 0, 123456, UTC)}, out=frozenset({("all", "")}))
+    packing = packing_of(News)
+
+    assert packing.load(packing.dump(news)) == news
+
+
 def test_sessions_of_all_workers_are_counted_and_the_absent_are_not():
     """Full is full for everybody; a worker that ended leaves its seats to the others, and is nobody's measure."""
     ours = Seats(2)
@@ -132,7 +143,13 @@ async def test_workers_that_cannot_start_are_an_error_and_leave_nothing_open(mon
     with socket.create_server(("127.0.0.1", 0)) as free:
         address = f"127.0.0.1:{free.getsockname()[1]}"
     config = Config.model_validate({"smtp": {"workers": 2, "listen": [{"address": address}]}})
-    team = Team(config, keep=keep, count_refused=lambda _reply: None, clock=SystemClock())
+    team = Team(
+        config,
+        keep=keep,
+        all_news=lambda: News(full={}, out=frozenset()),
+        count_refused=lambda _reply: None,
+        clock=SystemClock(),
+    )
     monkeypatch.setattr(sys, "executable", "/bin/false")
 
     with pytest.raises(OSError, match="a worker did not start: it ended"):
