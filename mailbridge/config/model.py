@@ -169,7 +169,8 @@ class Smtp(Section):
         default=0,
         ge=0,
         le=64,
-        description="Processes of their own for sessions and reading, 47 MB each. 0: none, all in one process.",
+        description="Processes of their own for sessions and reading, 47 MB each; no more than cores but one. "
+        "0: none, all in one process.",
     )
     timeout: Duration = Field(
         default=300.0, ge=0.1, le=3600, description="How long a session may idle between commands."
