@@ -343,6 +343,7 @@ class Bridge:
                 config,
                 keep=self._front.keep,
                 all_news=self._all_news,
+                worked=self._rush.worked,
                 count_refused=self._meter.count_rejected,
                 clock=self._clock,
                 inherited=self._inherited,

@@ -7,6 +7,7 @@ A flow that leaves the processor room for both, however steady, notices nothing.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 
@@ -24,13 +25,21 @@ QUESTIONS_LATE_S = 30.0
 
 
 class Rush:
-    """Counts arrivals in windows of a quarter of a second; *cpu_s* tells how much processor time was used so far."""
+    """Counts arrivals in windows of a quarter of a second; *cpu_s* tells how much processor time was used so far.
 
-    def __init__(self, clock: Clock, *, cpu_s: Callable[[], float] = time.process_time) -> None:
+    With workers all *processors* may be busy before this process is.
+    """
+
+    def __init__(
+        self, clock: Clock, *, cpu_s: Callable[[], float] = time.process_time, processors: int | None = None
+    ) -> None:
         self._clock = clock
         self._cpu_s = cpu_s
+        self._processors = processors or os.cpu_count() or 1
+        #: worker -> the processor time it has used so far
+        self._workers_s: dict[int, float] = {}
         self._window_began_s = clock.monotonic()
-        self._cpu_began_s = cpu_s()
+        self._cpu_began_s = self._all_began_s = cpu_s()
         self._count = 0
         self._is_on = False
         #: mails taken since the start
@@ -41,6 +50,10 @@ class Rush:
         self._roll()
         self.total += 1
         self._count += 1
+
+    def worked(self, worker: int, cpu_s: float) -> None:
+        """A worker has used so much processor time since its start."""
+        self._workers_s[worker] = cpu_s
 
     @property
     def is_on(self) -> bool:
@@ -54,7 +67,11 @@ class Rush:
         if elapsed_s < WINDOW_S:
             return
         cpu_s = self._cpu_s()
-        is_busy = cpu_s - self._cpu_began_s >= BUSY_SHARE * elapsed_s
+        all_s = cpu_s + sum(self._workers_s.values())
+        is_busy = (
+            cpu_s - self._cpu_began_s >= BUSY_SHARE * elapsed_s
+            or all_s - self._all_began_s >= BUSY_SHARE * elapsed_s * self._processors
+        )
         self._is_on = is_busy and self._count >= RUSH_MAILS and elapsed_s < 2 * WINDOW_S
         self._count = 0
-        self._window_began_s, self._cpu_began_s = now_s, cpu_s
+        self._window_began_s, self._cpu_began_s, self._all_began_s = now_s, cpu_s, all_s

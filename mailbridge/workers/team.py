@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
@@ -112,6 +113,7 @@ class Team:
         *,
         keep: Keep,
         all_news: Callable[[], News],
+        worked: Callable[[int, float], None],
         count_refused: Callable[[Reply], None],
         clock: Clock,
         inherited: Mapping[str, socket.socket] | None = None,
@@ -120,6 +122,7 @@ class Team:
         self._inherited = inherited
         self._keep = keep
         self._all_news = all_news
+        self._worked = worked
         self._count_refused = count_refused
         self._clock = clock
         self._bound: list[BoundAddress] = []
@@ -190,7 +193,7 @@ class Team:
     async def _run_one(self, number: int, first: asyncio.Future[str]) -> str:
         """Start a worker and wait for its end; return how it was. Raises: OSError where none can be started."""
         assert self._seats is not None
-        member = self._members[number] = await self._launch()
+        member = self._members[number] = await self._launch(number)
         trouble = await self._open(number, member)
         member.is_up = not trouble
         if not first.done():
@@ -204,7 +207,7 @@ class Team:
             self._seats.leave(number)
         return f"{how}: {trouble}" if trouble else how
 
-    async def _launch(self) -> _Member:
+    async def _launch(self, number: int) -> _Member:
         """Start a process of this very program; it hears over the line what it is to do."""
         assert self._seats is not None
         ours, theirs = socket.socketpair()
@@ -222,7 +225,7 @@ class Team:
         theirs.close()
         ours.setblocking(False)
         _, channel = await asyncio.get_running_loop().create_unix_connection(
-            lambda: Channel(answer=self._answer, hear=self._hear), sock=ours
+            lambda: Channel(answer=partial(self._answer, number), hear=self._hear), sock=ours
         )
         member = _Member(process, channel)
         if self._closing.is_set():
@@ -250,9 +253,10 @@ class Team:
         return trouble
 
     # -- what workers say
-    async def _answer(self, _kind: str, value: Any) -> Any:
+    async def _answer(self, worker: int, _kind: str, value: Any) -> Any:
         """Keep a mail; there is no other question."""
-        parcel, each, spent_s = value
+        parcel, each, spent_s, cpu_s = value
+        self._worked(worker, cpu_s)
         mail_id = None
         try:
             await self._together.wait()

@@ -10,6 +10,7 @@ import asyncio
 import pickle
 import signal
 import socket
+import time
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -143,7 +144,8 @@ class _Front:
         await self._allowance.take(size_bytes)
         try:
             parcel = _NEW_MAIL.dump(new)
-            answer = await self._channel.ask("keep", (parcel, each, self._clock.monotonic() - began))
+            spent_s = self._clock.monotonic() - began
+            answer = await self._channel.ask("keep", (parcel, each, spent_s, time.process_time()))
         except ChannelClosed:
             raise StoreError("the process with the queue is gone") from None
         finally:

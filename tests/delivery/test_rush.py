@@ -49,6 +49,21 @@ def test_what_leaves_room_for_sending_is_none(mails, busy):
         assert not load.rush.is_on
 
 
+@pytest.mark.parametrize(("processors", "is_on"), [(2, True), (4, False)])
+def test_workers_that_keep_all_processors_busy_make_a_rush_too(processors, is_on):
+    """This process has time left, but what it sent would take it from its workers; with more processors it would not."""
+    clock, used_s = FakeClock(), 0.0
+    rush = Rush(clock, cpu_s=lambda: used_s, processors=processors)
+    for window in range(1, 4):
+        for _ in range(RUSH_MAILS):
+            rush.arrived()
+        used_s += 0.7 * WINDOW_S
+        rush.worked(0, 0.95 * WINDOW_S * window)
+        clock.advance(WINDOW_S)
+
+    assert rush.is_on is is_on
+
+
 @pytest.mark.parametrize("windows", [1, 4 * 3600], ids=["a moment", "an hour"])
 def test_a_rush_ends_with_a_window_without_mails(windows):
     """Also when what else is to be done keeps the processor busy."""

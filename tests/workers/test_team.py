@@ -147,6 +147,7 @@ async def test_workers_that_cannot_start_are_an_error_and_leave_nothing_open(mon
         config,
         keep=keep,
         all_news=lambda: News(full={}, out=frozenset()),
+        worked=lambda _worker, _cpu_s: None,
         count_refused=lambda _reply: None,
         clock=SystemClock(),
     )
