@@ -109,10 +109,10 @@ def test_a_moment_keeps_its_microseconds(us):
 
 @given(st.datetimes(timezones=st.timezones()))
 def test_any_datetime_comes_back_as_the_same_moment(at):
-    """Whatever its zone was."""
+    """Whatever its zone was; a time that comes twice there equals no other as it stands, so UTC is compared."""
     try:
         us = to_us(at)
     except OverflowError:
         return
     if LEAST_US <= us <= MOST_US:
-        assert from_us(us) == at
+        assert from_us(us) == at.astimezone(UTC)
