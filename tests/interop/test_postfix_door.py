@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import smtplib
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 import trustme
@@ -62,18 +64,23 @@ async def test_postfix_signs_in_with_sasl_inside_tls(mechanism: str, tmp_path: P
         assert (client.user, client.tls) == ("zabbix", True)
 
 
+@pytest.fixture
+def open_folder() -> Iterator[Path]:
+    """Return a folder that Postfix's lmtp client, a user of its own, may enter: pytest closes its own to others."""
+    with TemporaryDirectory(prefix="mailbridge-") as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        yield folder
+
+
 @pytest.mark.parametrize("kind", ["tcp", "unix"])
-async def test_postfix_delivers_over_lmtp(kind: str, tmp_path: Path) -> None:
+async def test_postfix_delivers_over_lmtp(kind: str, open_folder: Path) -> None:
     """Each recipient has its answer: the good one's mail arrives, and the sender hears of the bad one alone."""
-    # Postfix's lmtp client runs as its own user and has to reach the socket
-    tmp_path.chmod(0o755)
-    for parent in list(tmp_path.parents)[:2]:
-        parent.chmod(parent.stat().st_mode | 0o011)
-    listener = {"protocol": "lmtp"} if kind == "tcp" else unix_listener(tmp_path, protocol="lmtp")
+    listener = {"protocol": "lmtp"} if kind == "tcp" else unix_listener(open_folder, protocol="lmtp")
     async with prepared_postfix(free_port()) as postfix, open_door(listener) as door:
         way = f"lmtp:{door.address}"
         if kind == "unix":
-            (tmp_path / "smtp.sock").chmod(0o666)
+            (open_folder / "smtp.sock").chmod(0o666)
         else:
             way = f"lmtp:inet:127.0.0.1:{door.port}"
         await postfix.start(way=way)
