@@ -1,8 +1,10 @@
-"""Memory is given back once after a burst, not during it and not again and again."""
+"""Memory is given back once after a burst, not during it and not again and again; what is not used is not loaded."""
 
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 
 import pytest
 
@@ -39,3 +41,29 @@ async def test_memory_is_given_back_once_when_a_burst_is_over(collections_s):
         gc.enable()
 
     assert counts == [0, 0, 0, 1, 0, 0, 0, 1]
+
+
+LOADED = """
+import asyncio, sys
+from mailbridge import lean
+lean.import_structlog_alone()
+from mailbridge.app import Bridge
+from mailbridge.config.model import Config
+from mailbridge.queue.connect import open_store
+async def main():
+    store = open_store(f"sqlite:///{sys.argv[1]}/queue.db", exclusive=True)
+    await store.open()
+    Bridge(Config(), store=store)
+    await store.close()
+asyncio.run(main())
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize("module", ["alembic", "psycopg", "rich", "sqlalchemy.dialects.postgresql"])
+def test_a_bridge_on_sqlite_does_not_load(module, tmp_path):
+    """Each costs a small daemon megabytes."""
+    done = subprocess.run([sys.executable, "-c", LOADED, tmp_path], capture_output=True, text=True, check=True)
+    loaded = done.stdout.split()
+    assert "sqlalchemy.dialects.sqlite" in loaded
+    assert not [name for name in loaded if name == module or name.startswith(f"{module}.")]

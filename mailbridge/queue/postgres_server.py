@@ -243,6 +243,9 @@ def _fill_or_check(conn: Connection) -> None:
 
 
 def _fill(conn: Connection) -> None:
+    # said here and not where the tables are: to name an option of PostgreSQL loads megabytes into every bridge
+    for index in (index for table in metadata.tables.values() for index in table.indexes):
+        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
     metadata.create_all(conn)
     for table, row in FIRST_ROWS:
         conn.execute(insert(table), row)

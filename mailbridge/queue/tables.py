@@ -131,8 +131,8 @@ messages = Table(
     Index("messages_phone", "phone", "created_at", "id"),
     # get_messages, prune, due_reports
     Index("messages_mail", "mail_id", "number"),
-    Index("messages_expiry", "expires_at", "id", sqlite_where=OPEN_STATES, postgresql_where=OPEN_STATES),
-    Index("messages_warnable", "created_at", "id", sqlite_where=WARNABLE, postgresql_where=WARNABLE),
+    Index("messages_expiry", "expires_at", "id", sqlite_where=OPEN_STATES),
+    Index("messages_warnable", "created_at", "id", sqlite_where=WARNABLE),
 )
 
 #: append-only: a trigger refuses updates; only pruning deletes
@@ -204,7 +204,7 @@ report_items = Table(
     Column("done_at", BigInteger),
     Index("report_items_once", "message_id", "action", unique=True),
     Index("report_items_mail", "mail_id"),
-    Index("report_items_waiting", "mail_id", "at", sqlite_where=UNREPORTED, postgresql_where=UNREPORTED),
+    Index("report_items_waiting", "mail_id", "at", sqlite_where=UNREPORTED),
 )
 
 #: *mail_id* refers to a mail that may be pruned before its report has left
