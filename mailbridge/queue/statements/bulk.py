@@ -24,7 +24,7 @@ from mailbridge.queue.rows import Values
 _Pick = Callable[[Values], tuple[Any, ...]]
 
 #: rows of one UPDATE at most; their number is rounded up to a power of two, so that few texts are prepared, and kept
-_MOST_ROWS = 256
+_MOST_ROWS = 64
 #: SQLite has UPDATE FROM since then
 _KNOWS_UPDATE_FROM = sqlite3.sqlite_version_info >= (3, 33)
 
