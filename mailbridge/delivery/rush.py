@@ -17,7 +17,7 @@ from mailbridge.clock import Clock
 RUSH_MAILS = 25
 WINDOW_S = 0.25
 #: the part of one processor from which a mail more and a request more are in each other's way
-BUSY_SHARE = 0.8
+BUSY_SHARE = 2 / 3
 #: the wait between two turns of sending in a rush: 400 messages a second leave all the same, in four requests
 TURN_S = 0.25
 #: questions about receipts are put off no longer than this

@@ -57,7 +57,7 @@ def test_workers_that_keep_all_processors_busy_make_a_rush_too(processors, is_on
     for window in range(1, 4):
         for _ in range(RUSH_MAILS):
             rush.arrived()
-        used_s += 0.7 * WINDOW_S
+        used_s += 0.6 * WINDOW_S
         rush.worked(0, 0.95 * WINDOW_S * window)
         clock.advance(WINDOW_S)
 
