@@ -192,8 +192,10 @@ def relay_session() -> int:
             last = b"\r" if data.endswith(b"\r") else b""
         connection.shutdown(socket.SHUT_WR)
 
-    threading.Thread(target=upstream, daemon=True).start()
     with connection:
+        # a session piped in does not wait for the greeting, and the bridge sends away who speaks before it
+        os.write(1, connection.recv(65536))
+        threading.Thread(target=upstream, daemon=True).start()
         while data := connection.recv(65536):
             os.write(1, data)
     return _OK
