@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import structlog
 from aiohttp import web
@@ -21,6 +22,7 @@ _IDLE_S = 30.0
 _STOP_S = 1.0
 #: how long the rest of a body nobody reads is swallowed, so that its sender reads the answer
 _LINGER_S = 2.0
+_BACKLOG = 128  # what the library asks for
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -62,26 +64,53 @@ def create_app(*, request_s: float = _REQUEST_S) -> web.Application:
     return web.Application(middlewares=[_fixed_words, _in_time(request_s)], client_max_size=_MAX_BODY_BYTES)
 
 
+class _Connection(web.RequestHandler):
+    """One client's connection, which repeats nothing of what it could not read.
+
+    The library answers octets that are no HTTP with the line they came in; a callback's path is a secret, and the
+    answer may be kept by a proxy in between.
+    """
+
+    def handle_error(
+        self, request: web.BaseRequest, status: int = 500, exc: BaseException | None = None, message: str | None = None
+    ) -> web.StreamResponse:
+        """Log as the library does, and answer in fixed words."""
+        super().handle_error(request, status, exc, message)
+        response = web.Response(status=status, text="bad request" if status < 500 else "internal error")
+        response.force_close()
+        return response
+
+
 class WebServer:
     """Listens while the bridge runs."""
 
     def __init__(self, app: web.Application, host: str, port: int, *, idle_s: float = _IDLE_S) -> None:
-        self._runner = web.AppRunner(
-            app, access_log=None, handle_signals=False, shutdown_timeout=_STOP_S, lingering_time=_LINGER_S,
-            keepalive_timeout=idle_s,
-        )  # fmt: skip
+        self._runner = web.AppRunner(app, handle_signals=False, shutdown_timeout=_STOP_S)
         self._host = host
         self._port = port
+        self._idle_s = idle_s
+        self._listener: asyncio.Server | None = None
         #: the port bound, known after ``start``
         self.port = port
 
     async def start(self) -> None:
         """Bind and listen. Raises OSError when the address cannot be had."""
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self._host, self._port)
-        await site.start()
-        self.port = self._runner.addresses[0][1]
+        loop = asyncio.get_running_loop()
+        self._listener = await loop.create_server(self._connection, self._host, self._port, backlog=_BACKLOG)
+        self.port = self._listener.sockets[0].getsockname()[1]
+
+    def _connection(self) -> _Connection:
+        server = self._runner.server
+        assert server is not None
+        # no access log is None to the library, which its types forget
+        quiet: dict[str, Any] = {"access_log": None}
+        loop = asyncio.get_running_loop()
+        return _Connection(server, loop=loop, keepalive_timeout=self._idle_s, lingering_time=_LINGER_S, **quiet)
 
     async def stop(self) -> None:
         """Stop listening and close what is open."""
+        if self._listener is not None:
+            self._listener.close()
+            self._listener = None
         await self._runner.cleanup()

@@ -177,7 +177,6 @@ class Day:
         """Send *octets* to the web port, and remember what comes back."""
         reader, writer = await asyncio.open_connection("127.0.0.1", int(self.bridge.web.rpartition(":")[2]))
         writer.write(octets)
-        writer.write_eof()
         self.written.add("the web port", await asyncio.wait_for(reader.read(), 20))
         writer.close()
 

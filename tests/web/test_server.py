@@ -72,3 +72,25 @@ async def test_a_head_that_does_not_end_is_waited_for_no_longer_than_an_idle_con
     await server.stop()
 
     assert answer == b"" or answer.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "octets",
+    [b"\0/secret-path\r\n\r\n", b"GET /secret-path HTTP/9.9\r\n\r\n",
+     b"POST /secret-path HTTP/1.1\r\nContent-Length: x\r\n\r\n", b"G@T /secret-path HTTP/1.1\r\n\r\n",
+     b"GET /secret-path HTTP/1.1\r\nsecret-path\r\n\r\n"],
+)  # fmt: skip
+async def test_what_is_not_http_is_answered_in_fixed_words(octets: bytes):
+    """400 and closed; a path, which can be a secret, is not said again."""
+    server = await serve()
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(octets)
+    async with asyncio.timeout(10):
+        answer = await reader.read()
+    writer.close()
+    await server.stop()
+
+    head, _, body = answer.partition(b"\r\n\r\n")
+    assert head.startswith((b"HTTP/1.0 400 ", b"HTTP/1.1 400 "))
+    assert body == b"bad request"
+    assert b"secret-path" not in answer
