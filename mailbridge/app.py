@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -48,9 +48,12 @@ from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
 from mailbridge.model.outcome import Receipt
 from mailbridge.model.reply import Reply
 from mailbridge.operator import OperatorNotices
+from mailbridge.people.calendars import Calendars
+from mailbridge.people.directory import Directory
+from mailbridge.people.rota import Calendar
 from mailbridge.pressure import Pressure
 from mailbridge.queue.contract import GatewayState, NewMail, Store
-from mailbridge.reception import Reception, prepare
+from mailbridge.reception import Reception, prepare, with_each_number
 from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.mailer import Mailer
 from mailbridge.report.relay import Relay
@@ -104,6 +107,14 @@ def build_carriers(config: Config, clock: Clock, meter: Meter | None = None) -> 
     ]
 
 
+async def load_calendars(config: Config, store: Store, clock: Clock) -> Mapping[str, Calendar]:
+    """Return the rotas' calendars as the running bridge last read them. Raises StoreError."""
+    calendars = Calendars(store=store, clock=clock)
+    found = calendars.configure(config.rotas)
+    await calendars.load()
+    return found
+
+
 def prepare_text(
     config: Config, text: str, recipients: Sequence[Recipient], *, sender: str | None, client: Client, now: datetime
 ) -> NewMail:
@@ -118,7 +129,8 @@ def prepare_text(
         client=client,
         received_at=now,
     )
-    messages = Composer(config.message).compose_all(mail, recipients, now)
+    received = with_each_number(received)
+    messages = Composer(config.message).compose_all(mail, received.recipients, now)
     settings = build_intake_settings(config)
     return prepare(received, mail, messages, settings=settings, reportable=False, is_repeatable=True)
 
@@ -166,7 +178,7 @@ class _Front:
                 self._meter.count_rejected(reply)
         return replies
 
-    async def keep(self, new: NewMail, *, each: bool, spent_s: float) -> Sequence[Reply]:
+    async def keep(self, new: NewMail, *, each: Sequence[int] | None, spent_s: float) -> Sequence[Reply]:
         """Keep what a worker has read, in *spent_s*; what it refused itself it tells ``Meter.count_rejected``."""
         return await self._metered(self.reception.keep(new, each=each), spent_s)
 
@@ -248,6 +260,7 @@ class Bridge:
                 percent, use.budget.config, use.name, spent=f"{use.spent.parts} parts, {use.spent.money}", until=until
             ),
         )  # fmt: skip
+        self._calendars = Calendars(store=store, clock=clock)
         self._add_duties(report_settings)
         self._front = self._build_front(config)
         self._inherited = inherited_sockets(os.environ, os.getpid())
@@ -273,6 +286,7 @@ class Bridge:
                 alarm=self._notices.message_held, is_first=self._is_first, is_in_time=lambda: self._lease.is_in_time,
             ),
             "accountant": self.accountant,
+            "calendars": self._calendars,
             "memory": lean.GiveBack(lambda: self._rush.total),
             "pressure": self._pressure,
             "reporter": ForTheFirst(reporter, self._is_first),
@@ -314,7 +328,10 @@ class Bridge:
     def _build_front(self, config: Config) -> _Front:
         known = Known(read_limits(config.limits), self._clock, self._spread)
         reception = self._build_reception(config, known)
-        return _Front(reception, build_doorman(config), known, meter=self._meter, clock=self._clock)
+        calendars = self._calendars.configure(config.rotas)
+        self._calendars.knows = Directory(config, calendars).knows
+        doorman = build_doorman(config, calendars=calendars, clock=self._clock)
+        return _Front(reception, doorman, known, meter=self._meter, clock=self._clock)
 
     def _spread(self, news: News) -> None:
         if isinstance(self.door, Team):
@@ -404,6 +421,7 @@ class Bridge:
             await self._store.clock_set_back(now=self._clock.now())
         # of several nodes that start one has them asked: each probe of a wrong password is one more
         await self.board.load(asks=self._lease.is_first)
+        await self._calendars.load()
         await self._pressure.step()
         if self.web is not None:
             await self.web.start()
@@ -459,6 +477,8 @@ class Bridge:
             self._entrances.clear()
             self._entrances.update(build_entrances(config))
         await self.board.load()
+        await self._calendars.load()
+        self._ring("calendars")()
         fixed = [name for name in ("queue", "bounce", "web") if getattr(config, name) != getattr(self._config, name)]
         self._config = config
         log.info("reloaded", needs_restart=fixed)

@@ -6,6 +6,9 @@ delivery or a gateway, and so a worker does not load them.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.model import Config
 from mailbridge.intake.address import Addresses
 from mailbridge.intake.compose import Composer
@@ -13,13 +16,22 @@ from mailbridge.intake.numbers import NumberPolicy
 from mailbridge.intake.parse import parse_mail
 from mailbridge.limiter import read_limits
 from mailbridge.model.mail import Mail
+from mailbridge.people.directory import Directory
+from mailbridge.people.rota import Calendar
 from mailbridge.reception import Reader, Settings
 from mailbridge.report.policy import is_reportable
 
 
-def build_doorman(config: Config) -> Addresses:
-    """Return who decides about addresses, as *config* has it."""
-    return Addresses(domains=config.smtp.domains, numbers=NumberPolicy(config.numbers))
+def build_doorman(
+    config: Config, *, calendars: Mapping[str, Calendar] | None = None, clock: Clock | None = None
+) -> Addresses:
+    """Return who decides about addresses, as *config* has it; *calendars* are those of its rotas."""
+    directory, now = Directory(config, calendars or {}), (clock or SystemClock()).now
+    return Addresses(
+        domains=config.smtp.domains,
+        numbers=NumberPolicy(config.numbers),
+        aliases=(lambda name: directory.find(name, now())) if directory else None,
+    )
 
 
 def build_intake_settings(config: Config, node: str | None = None) -> Settings:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from itertools import islice
 
 import structlog
 
@@ -75,16 +76,21 @@ class Reader:
         self._compose = compose
         self._is_reportable = is_reportable
 
-    def read(self, received: ReceivedMail) -> NewMail:
-        """Return what is to be stored of *received*. Raises: IntakeError with the reply to give."""
+    def read(self, received: ReceivedMail) -> tuple[NewMail, tuple[int, ...]]:
+        """Return what is to be stored of *received*, and how many of its messages belong to each recipient, in order.
+
+        Raises: IntakeError with the reply to give.
+        """
         mail = with_sender(self._parse(received.content), received.sender)
         log.info(
             "received", id=received.id, client=received.client.address, user=received.client.user,
             sender=received.sender, recipients=len(received.recipients), size_bytes=len(received.content),
         )  # fmt: skip
+        counts = tuple(len(recipient.each()) for recipient in received.recipients)
+        received = with_each_number(received)
         messages = self._compose(mail, received.recipients, received.received_at)
         reportable = self._is_reportable(received.sender, mail)
-        return prepare(received, mail, messages, settings=self._settings, reportable=reportable)
+        return prepare(received, mail, messages, settings=self._settings, reportable=reportable), counts
 
 
 class Reception:
@@ -120,11 +126,13 @@ class Reception:
 
         Raises: IntakeError with the reply to give; StoreError when the queue cannot promise anything now.
         """
-        return await self.keep(self._reader.read(received), each=each)
+        new, counts = self._reader.read(received)
+        return await self.keep(new, each=counts if each else None)
 
-    async def keep(self, new: NewMail, *, each: bool = False) -> Sequence[Reply]:
+    async def keep(self, new: NewMail, *, each: Sequence[int] | None = None) -> Sequence[Reply]:
         """Commit *new*, then wait for its verdict where the configuration says so, and return the replies.
 
+        *each*: one reply for each recipient, to whom belong so many of the messages in their order.
         Raises: Rejected where a limit has no room for it: nothing is kept, and the client is to try again;
         TryLater when too many messages wait; StoreError when the queue cannot promise anything now.
         """
@@ -151,7 +159,7 @@ class Reception:
         answers = verdict_replies(new.id, ids, result, outcomes, each=each)
         if any(isinstance(outcome, Refused) for outcome in outcomes.values()):
             # what the client has heard in a 5xx, no bounce says again; what it has not may go out now
-            told = ids if not each and answers[0].is_permanent else _refused_alone(ids, answers)
+            told = ids if each is None and answers[0].is_permanent else _refused_alone(ids, answers, each)
             await self._store.release_reports(new.id, told=told)
         return answers
 
@@ -177,6 +185,13 @@ class Reception:
 def with_sender(mail: Mail, sender: str) -> Mail:
     """Return *mail* as sent by the envelope's *sender* where its header names nobody; pure."""
     return mail if mail.from_address or mail.from_name else replace(mail, from_address=sender)
+
+
+def with_each_number(received: ReceivedMail) -> ReceivedMail:
+    """Return *received* with one recipient for each number its recipients stand for; pure."""
+    if not any(recipient.others for recipient in received.recipients):
+        return received
+    return replace(received, recipients=tuple(one for recipient in received.recipients for one in recipient.each()))
 
 
 def prepare(
@@ -216,10 +231,17 @@ def prepare(
     )  # fmt: skip
 
 
-def _refused_alone(ids: Sequence[str], answers: Sequence[Reply]) -> list[str]:
-    if len(ids) != len(answers):
+def _refused_alone(ids: Sequence[str], answers: Sequence[Reply], each: Sequence[int] | None) -> list[str]:
+    if each is None:
         return []
-    return [id_ for id_, answer in zip(ids, answers, strict=True) if answer.is_permanent]
+    groups = zip(_of_each(ids, each), answers, strict=True)
+    return [id_ for own, answer in groups if answer.is_permanent for id_ in own]
+
+
+def _of_each(ids: Sequence[str], each: Sequence[int]) -> Iterator[Sequence[str]]:
+    """Yield the messages of each recipient, who has so many of them."""
+    rest = iter(ids)
+    return (list(islice(rest, count)) for count in each)
 
 
 def _log_queued(message: NewMessage, result: PutResult) -> None:
@@ -262,14 +284,25 @@ def _key(*pieces: str, now: datetime, known_s: float) -> DedupeKey:
 
 # ------------------------------------------------------------------------------------------------- replies
 def verdict_replies(
-    mail_id: str, ids: Sequence[str], result: PutResult, outcomes: Mapping[str, Outcome], *, each: bool
+    mail_id: str,
+    ids: Sequence[str],
+    result: PutResult,
+    outcomes: Mapping[str, Outcome],
+    *,
+    each: Sequence[int] | None = None,
 ) -> list[Reply]:
-    """Return the reply to DATA, or one for each message of *ids*, from what is known of them by now; pure."""
+    """Return the reply to DATA from what is known of the messages *ids* by now; pure.
+
+    *each*: one reply for each recipient, to whom belong so many of *ids* in their order.
+    """
     # one phone named twice is one SMS: its twins hear of it, and are not counted
     own = frozenset(ids)
     twins = {id_: first for id_, first in result.duplicates.items() if first != id_ and first in own}
-    if each:
-        return [_one_reply(mail_id, [twins.get(id_, id_)], result, outcomes) for id_ in ids]
+    if each is not None:
+        return [
+            _one_reply(mail_id, list(dict.fromkeys(twins.get(id_, id_) for id_ in own)), result, outcomes)
+            for own in _of_each(ids, each)
+        ]
     return [_one_reply(mail_id, [id_ for id_ in ids if id_ not in twins], result, outcomes)]
 
 

@@ -56,12 +56,19 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"clock", "errors", "model.reply", "queue.contract"},
         "tells the door how much the queue can still carry; asked before a mail is kept, by door and verb alike",
     ),
+    "people": (
+        {"clock", "config.check_people", "config.model", "errors", "model", "queue.contract", "queue.kept"},
+        "who is meant and when: knows neither mails nor gateways; the store keeps what must last",
+    ),
     "reception": (
         {"clock", "delivery.watch", "errors", "model", "pressure", "queue.contract"},
         "joins door, intake and queue by functions that are handed in, and waits for verdicts",
     ),
     "front": (
-        {"config.model", "intake", "limiter", "model", "reception", "report.policy"},
+        {
+            "clock", "config.model", "intake", "limiter", "model", "people.directory", "people.rota", "reception",
+            "report.policy",
+        },
         "what stands before the queue, in the bridge's own process or in a worker: it loads neither store nor gateway",
     ),
     "limiter": (
@@ -88,14 +95,14 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "app": (
         {
             "clock", "config", "delivery", "errors", "front", "gateway", "intake.compose", "lean", "limiter", "loops", "meter", "model", "operator",
-            "pressure", "queue.contract", "reception", "report", "smtp", "web", "workers.team",
+            "people", "pressure", "queue.contract", "reception", "report", "smtp", "web", "workers.team",
         },
         "the only file that knows all parts",
     ),
     "cli": (
         {
             ".", "admin", "app", "clock", "config", "errors", "failpoints", "front", "gateway.contract", "intake.compose",
-            "intake.parse", "lean", "log", "model", "pressure", "queue.connect", "queue.contract", "simulator", "workers.worker",
+            "intake.parse", "lean", "log", "model", "people", "pressure", "queue.connect", "queue.contract", "simulator", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),
@@ -104,18 +111,20 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
 
 #: library -> rooms that may import it: the rest of the house would not notice its replacement
 LIBRARIES: dict[str, set[str]] = {
-    "aiohttp": {"cli", "gateway", "simulator", "web"},
+    "aiohttp": {"cli", "gateway", "people", "simulator", "web"},
     "aiosmtpd": {"smtp"},
     "aiosmtplib": {"report"},
     "alembic": {"queue"},
     "anyascii": {"intake"},
     "argon2": {"cli", "smtp"},
     "click": {"cli"},
+    "icalendar": {"people"},
     "jinja2": {"config", "intake", "simulator"},
     "phonenumbers": {"intake"},
     "prometheus_client": {"meter", "web"},
     "psycopg": {"queue"},
     "pydantic": {"cli", "config", "web"},
+    "recurring_ical_events": {"people"},
     "rich": {"cli"},
     "sqlalchemy": {"queue"},
     "structlog": {
@@ -127,6 +136,7 @@ LIBRARIES: dict[str, set[str]] = {
         "log",
         "loops",
         "operator",
+        "people",
         "pressure",
         "reception",
         "report",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,15 +16,18 @@ from mailbridge.cli.common import (
     fail,
     get_config,
     json_option,
+    opened_store,
     plain,
     print_json,
     run,
 )
+from mailbridge.clock import SystemClock
 from mailbridge.config.model import Config
 from mailbridge.errors import IntakeError
 from mailbridge.gateway.contract import Price
 from mailbridge.model.mail import Client, Recipient
 from mailbridge.model.message import Message
+from mailbridge.people.rota import Calendar
 from mailbridge.queue.contract import Json
 
 
@@ -39,16 +42,23 @@ async def preview(
     file: Path | None, addresses: tuple[str, ...], config_path: str | None, *, cost: bool, as_json: bool
 ) -> None:
     """Show what the mail in FILE (or on stdin) would become: sender, text, alphabet, parts."""
+    from mailbridge.app import load_calendars
     from mailbridge.front import build_doorman
     from mailbridge.intake.compose import Composer
     from mailbridge.intake.parse import parse_mail
 
     config = get_config(config_path, need_gateway=cost)
     mail = parse_mail(_read(file))
-    doorman, composer = build_doorman(config), Composer(config.message)
+    calendars: Mapping[str, Calendar] = {}
+    if any(rota.ics for rota in config.rotas.values()):
+        async with opened_store(config) as store:
+            calendars = await load_calendars(config, store, SystemClock())
+    doorman, composer = build_doorman(config, calendars=calendars), Composer(config.message)
     now = datetime.now(UTC)
     try:
-        recipients = [doorman.recipient(address, Client(address="local")) for address in addresses]
+        recipients = [
+            one for address in addresses for one in doorman.recipient(address, Client(address="local")).each()
+        ]
         messages = composer.compose_all(mail, recipients, now)
     except IntakeError as refusal:
         fail(f"would be refused: {refusal.reply}", EXIT_FAILED)
@@ -77,7 +87,6 @@ def _read(file: Path | None) -> bytes:
 
 async def _prices(config: Config, messages: Sequence[Message]) -> list[Price | None]:
     from mailbridge.app import build_carriers
-    from mailbridge.clock import SystemClock
 
     carriers = build_carriers(config, SystemClock())
     currency = carriers[0].policy.currency

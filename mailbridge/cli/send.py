@@ -19,6 +19,7 @@ from mailbridge.cli.common import (
     run,
     who,
 )
+from mailbridge.clock import SystemClock
 from mailbridge.errors import IntakeError, TryLater
 
 
@@ -31,7 +32,7 @@ from mailbridge.errors import IntakeError, TryLater
 async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path: str | None, *, as_json: bool) -> None:
     """Queue TEXT for each PHONE; TEXT `-` is read from stdin. The running bridge sends it."""
     from mailbridge.admin import message_json
-    from mailbridge.app import prepare_text
+    from mailbridge.app import load_calendars, prepare_text
     from mailbridge.front import build_doorman
     from mailbridge.model.mail import Client
     from mailbridge.pressure import check_room
@@ -42,15 +43,15 @@ async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path
     if text == "-":
         text = sys.stdin.read()
     config = get_config(config_path)
-    doorman = build_doorman(config)
     domain = next((name for name, channel in config.smtp.domains.items() if channel == "sms"), "")
     client = Client(address="local", user=who())
-    try:
-        recipients = [doorman.recipient(f"{_quoted(phone)}@{domain}", client) for phone in phones]
-        new = prepare_text(config, text, recipients, sender=sender, client=client, now=datetime.now(UTC))
-    except IntakeError as refusal:
-        fail(f"refused: {refusal.reply}", EXIT_FAILED)
     async with opened_store(config) as store:
+        doorman = build_doorman(config, calendars=await load_calendars(config, store, SystemClock()))
+        try:
+            recipients = [doorman.recipient(f"{_quoted(phone)}@{domain}", client) for phone in phones]
+            new = prepare_text(config, text, recipients, sender=sender, client=client, now=datetime.now(UTC))
+        except IntakeError as refusal:
+            fail(f"refused: {refusal.reply}", EXIT_FAILED)
         try:
             await check_room(store, coming=len(new.messages), limit=config.queue.max_waiting)
         except TryLater as refusal:

@@ -10,6 +10,7 @@ import re
 
 from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.check_gateways import check_gateways
+from mailbridge.config.check_people import check_people
 from mailbridge.config.check_smtp import check_smtp
 from mailbridge.config.model import Config, MessageDefaults
 from mailbridge.config.regions import REGIONS
@@ -28,6 +29,7 @@ def check(config: Config, findings: Findings, *, need_gateway: bool) -> None:
     _check_numbers(config, findings)
     _check_message(config, findings)
     check_gateways(config, findings, need_gateway=need_gateway)
+    check_people(config, findings)
     _check_queue(config, findings)
     _check_bounce(config, findings)
     _check_web(config, findings)

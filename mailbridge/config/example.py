@@ -40,6 +40,10 @@ _WRITTEN = {
     "web.listen": "127.0.0.1:8080",
     "log.format": "json",
 }
+#: what the user's own name is in the example; else ``main``
+_NAMES = {"people": "anna", "aliases": "oncall", "rotas": "ops"}
+#: nobody needs them to begin with
+_HIDDEN = frozenset({"users", *_NAMES})
 #: what a commented key shows where its default is nothing
 _SHOWN = {
     "smtp.listen[].certificate": "/etc/mailbridge/cert.pem",
@@ -72,6 +76,11 @@ _SHOWN = {
     "bounce.from": "mailer-daemon@sms.example.org",
     "bounce.smarthost": "smtp://127.0.0.1:25",
     "bounce.operator": "duty@example.org",
+    "people.<name>.phone": '"+79991234567"',
+    "aliases.<name>.rota": "ops",
+    "rotas.<name>.start": "2026-01-05 09:00",
+    "rotas.<name>.members": "[anna]",
+    "rotas.<name>.timezone": "Europe/Moscow",
 }
 
 
@@ -85,7 +94,7 @@ def _section(model: type[Section], path: str, indent: str, *, commented: bool) -
         here = f"{path}.{entry.key}" if path else entry.key
         if not path:
             yield ""
-        hidden = commented or here == "users"
+        hidden = commented or here in _HIDDEN
         yield from _comment(entry, indent)
         yield from _key(entry, here, indent, commented=hidden)
 
@@ -107,7 +116,7 @@ def _key(entry: Entry, path: str, indent: str, *, commented: bool) -> Iterator[s
             yield from _section(model, path, f"{indent}  ", commented=commented)
         case Mapping(value=Keys(model=model)):
             yield f"{indent}{mark}{entry.key}:"
-            yield f"{indent}  {mark}main:"
+            yield f"{indent}  {mark}{_NAMES.get(path, 'main')}:"
             yield from _section(model, f"{path}.<name>", f"{indent}    ", commented=commented)
         case Items(item=Keys(model=model)):
             yield f"{indent}{mark}{entry.key}:"

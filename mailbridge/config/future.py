@@ -7,15 +7,12 @@ NOT_AVAILABLE = "not available in this version"
 #: keys of the top level
 KEYS = frozenset(
     {
-        "aliases",
         "api",
         "digest",
         "escalation",
         "inbound",
-        "people",
         "profiles",
         "quiet_hours",
-        "rotas",
         "routes",
         "rules",
     }

@@ -119,10 +119,12 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Problem:
 
 
 def _resolve_files(root: Node) -> Node:
-    """Let relative names of TLS files count from the file they are written in."""
+    """Let relative names of TLS files and calendars count from the file they are written in."""
 
     def resolved(path: TreePath, text: str, node: Node) -> Node:
         if path[:2] == ("smtp", "listen") and path[-1] in _FILE_KEYS and text:
+            return replace(node, value=str(resolve(text, node)))
+        if path[:1] == ("rotas",) and path[-1] == "ics" and text and "://" not in text:
             return replace(node, value=str(resolve(text, node)))
         return node
 

@@ -9,7 +9,7 @@ It must not read files or the environment.
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from pydantic import (
@@ -101,6 +101,13 @@ class Section(BaseModel):
     """A mapping of the configuration: frozen, unknown keys are errors."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+    #: the key whose list of words may stand in place of the whole section
+    shorthand: ClassVar[str] = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _write_out(cls, data: Any) -> Any:
+        return {cls.shorthand: data} if cls.shorthand and isinstance(data, str | list) else data
 
 
 class Listener(Section):
@@ -424,6 +431,50 @@ class Log(Section):
     )
 
 
+class Person(Section):
+    """Somebody alerts go to."""
+
+    phone: str = Field(description="The number, with its plus: `+79991234567`. It is allowed by standing here.")
+
+
+class Alias(Section):
+    """A name that mail may be sent to."""
+
+    shorthand = "to"
+
+    to: Words = Field(
+        default=[],
+        description="People, numbers and other aliases. May stand alone: `admins: [anna, boris]`.",
+    )
+    rota: str = Field(default="", description="The rota that says who it is now, instead of `to`.")
+
+
+class Rota(Section):
+    """Whose turn it is: a rotation, or a calendar."""
+
+    start: str = Field(default="", description="When the first of `members` begins, `2026-01-05 09:00`.")
+    every: Duration = Field(
+        default=7 * _DAY,
+        ge=3600,
+        le=366 * _DAY,
+        description="How long a turn is. Turns change at the same time of day all the year.",
+    )
+    members: Words = Field(default=[], description="People, numbers or aliases, in the order of their turns.")
+    timezone: str = Field(default="", description="Such as `Europe/Moscow`. Empty: the machine's own.")
+    ics: str = Field(
+        default="",
+        repr=False,
+        json_schema_extra=SECRET_URL,
+        description="An iCalendar file or its `https://` address, instead of `start` and `members`. "
+        "An event's SUMMARY is the name of who is on duty while it lasts.",
+    )
+    refresh: Duration = Field(default=600.0, ge=10, le=7 * _DAY, description="How often `ics` is read anew.")
+    otherwise: Words = Field(
+        default=[],
+        description="Who it is while the calendar names nobody. Empty: whoever was on duty last.",
+    )
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -440,6 +491,12 @@ class Config(Section):
         default={}, description="Accounts at carriers by a name of your own; at least one."
     )
     queue: Queue = Field(default=Queue(), description="The store: what was promised and not yet done, and the history.")
+    people: dict[str, Person] = Field(default={}, description="People by name; the name is a recipient.")
+    aliases: dict[str, Alias] = Field(
+        default={},
+        description='Names for people, numbers and rotas; the name is a recipient. `"*"` takes every name nobody has.',
+    )
+    rotas: dict[str, Rota] = Field(default={}, description="Who is on duty when, by a name of your own.")
     bounce: Bounce = Field(default=Bounce(), description="How senders hear of failures.")
     web: Web = Field(default=Web(), description="HTTP: health, metrics, callbacks.")
     log: Log = Field(default=Log(), description="What is written to stdout.")

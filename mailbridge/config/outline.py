@@ -51,6 +51,15 @@ class Keys:
 
     model: type[Section]
 
+    @property
+    def shorthand(self) -> Items | None:
+        """What may be written instead of the mapping, None where nothing may."""
+        if not self.model.shorthand:
+            return None
+        kind = next(entry.kind for entry in entries(self.model) if entry.key == self.model.shorthand)
+        assert isinstance(kind, Items)
+        return kind
+
 
 Kind = Scalar | Items | Mapping | Keys
 
@@ -141,6 +150,8 @@ def kind_at(path: Path) -> Kind | None:
             case Mapping(value=value) if isinstance(step, str):
                 kind = value
             case Items(item=item) if isinstance(step, int):
+                kind = item
+            case Keys(shorthand=Items(item=item)) if isinstance(step, int):
                 kind = item
             case _:
                 return None

@@ -50,6 +50,8 @@ def _property(entry: Entry) -> Schema:
 
 def _schema(kind: Kind) -> Schema:
     match kind:
+        case Keys(model=model, shorthand=Items() as items):
+            return {"anyOf": [_section(model), *_schema(items)["anyOf"]]}
         case Keys(model=model):
             return _section(model)
         case Items(item=item, words=True):

@@ -55,6 +55,18 @@ class Findings:
         node = get(self.root, path)
         return (*path, number) if node is not None and isinstance(node.value, tuple) else path
 
+    def is_list(self, path: Path) -> bool:
+        """Tell whether a list, or one text with commas, is written at *path*."""
+        node = get(self.root, path)
+        return node is not None and isinstance(node.value, str | tuple)
+
+    def has_twin(self, path: Path) -> bool:
+        """Tell whether an earlier key of the same mapping is that of *path* in other letters."""
+        parent = get(self.root, path[:-1])
+        keys = list(parent.value) if parent is not None and isinstance(parent.value, Mapping) else []
+        same = [key for key in keys if key.lower() == str(path[-1]).lower()]
+        return len(same) > 1 and same[0] != path[-1]
+
     def is_broken(self, path: Path) -> bool:
         """Tell whether *path*, something in it or something around it is wrong."""
         return any(path[: len(bad)] == bad or bad[: len(path)] == path for bad in self.broken)

@@ -16,7 +16,7 @@ from pydantic import ValidationError
 from mailbridge.config import future
 from mailbridge.config.model import Config
 from mailbridge.config.outline import Items, Keys, Kind, Mapping, Scalar, describe, kind_at, known_keys, write
-from mailbridge.config.tree import Findings, Path, plain, walk
+from mailbridge.config.tree import Findings, Path, get, plain, walk
 
 #: as many rounds as a model can hide errors behind errors
 _ROUNDS = 6
@@ -37,10 +37,20 @@ def validate(findings: Findings) -> Config:
             return Config.model_validate(data)
         except ValidationError as error:
             for item in error.errors(include_url=False, include_context=True, include_input=False):
-                path = tuple(item["loc"])
+                path = _as_written(findings, tuple(item["loc"]))
                 _report(findings, path, item["type"], item.get("ctx", {}), item["msg"])
                 data = _with_placeholder(data, path) if item["type"] == "missing" else _without(data, path)
     return Config()
+
+
+def _as_written(findings: Findings, path: Path) -> Path:
+    """Return where the file has what the model names *path*: a section's one list may stand in its place."""
+    for depth in range(1, len(path)):
+        kind, node = kind_at(path[:depth]), get(findings.root, path[:depth])
+        is_short = node is not None and isinstance(node.value, str | tuple)
+        if is_short and isinstance(kind, Keys) and path[depth] == kind.model.shorthand:
+            return (*path[:depth], *path[depth + 1 :])
+    return path
 
 
 def _report_empty(findings: Findings) -> None:

@@ -9,7 +9,7 @@ Grammar: RFC 5321 section 4.1.2, less source routes, more lenient with dots.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from mailbridge.errors import Rejected
@@ -21,6 +21,7 @@ from mailbridge.model.reply import (
     BAD_ADDRESS,
     BAD_OPTION,
     BAD_SENDER,
+    NOBODY_ON_DUTY,
     NON_ASCII_ADDRESS,
     NOT_A_PHONE,
     UNKNOWN_DOMAIN,
@@ -44,6 +45,12 @@ _QUOTED_PAIR = re.compile(r"\\(.)")
 _RELAY_MARKS = frozenset("@%!")
 
 
+#: the numbers a lower-case name stands for now: None where nobody has it, empty where nobody is on duty
+Aliases = Callable[[str], tuple[Phone, ...] | None]
+#: asked for a name that is neither an alias nor written like a number
+CATCH_ALL = "*"
+
+
 @dataclass(frozen=True, slots=True)
 class Path:
     """An envelope address. Both parts empty: the null sender ``<>``."""
@@ -64,11 +71,9 @@ class Path:
 class Addresses:
     """Which addresses are taken, as the configuration has it; the door's ``smtp.contract.Doorman``."""
 
-    def __init__(
-        self, *, domains: Mapping[str, str], numbers: NumberPolicy, aliases: Mapping[str, Phone] | None = None
-    ) -> None:
+    def __init__(self, *, domains: Mapping[str, str], numbers: NumberPolicy, aliases: Aliases | None = None) -> None:
         self._domains = {domain.lower().removesuffix("."): channel for domain, channel in domains.items()}
-        self._aliases = {name.lower(): phone for name, phone in (aliases or {}).items()}
+        self._aliases = aliases
         self._numbers = numbers
 
     def sender(self, address: str, client: Client) -> str:  # noqa: ARG002 - the port's form
@@ -119,13 +124,14 @@ def parse_address(text: str, *, syntax: Reply = BAD_ADDRESS, relay: Reply = UNKN
 
 
 def parse_recipient(
-    address: str, *, domains: Mapping[str, str], numbers: NumberPolicy, aliases: Mapping[str, Phone] | None = None
+    address: str, *, domains: Mapping[str, str], numbers: NumberPolicy, aliases: Aliases | None = None
 ) -> Recipient:
     """Understand a recipient's address, given without angle brackets; ``notify`` and ``orcpt`` are left to the door.
 
-    *domains* maps lower-case domains to channels, *aliases* lower-case names to numbers. An alias wins over a number.
+    *domains* maps lower-case domains to channels. An alias wins over a number.
     Raises: Rejected, and nothing else, with these replies: UNKNOWN_DOMAIN (also for attempts to
-    relay), NOT_A_PHONE, IMPOSSIBLE_NUMBER, COUNTRY_NOT_ALLOWED, BAD_OPTION, BAD_ADDRESS, NON_ASCII_ADDRESS.
+    relay), NOT_A_PHONE, NOBODY_ON_DUTY,
+    IMPOSSIBLE_NUMBER, COUNTRY_NOT_ALLOWED, BAD_OPTION, BAD_ADDRESS, NON_ASCII_ADDRESS.
     """
     path = parse_address(address)
     # a domain's final dot is its root (RFC 1034 3.1): the same domain
@@ -133,15 +139,25 @@ def parse_recipient(
     if channel is None or not _RELAY_MARKS.isdisjoint(_name_of(path.local)):
         raise Rejected(UNKNOWN_DOMAIN)
     name, options = _split_options(path.local)
-    alias = (aliases or {}).get(name.lower())
-    if alias is None and not looks_like_phone(name):
+    meant = _meant_by(name.lower(), aliases) if aliases is not None else None
+    if meant is None and not looks_like_phone(name):
         raise Rejected(NOT_A_PHONE)
-    phone = alias if alias is not None else numbers.read(name)
+    if meant is not None and not meant:
+        raise Rejected(NOBODY_ON_DUTY)
+    phone, *others = meant if meant is not None else (numbers.read(name),)
     try:
         read_address(options)
     except ValueError as error:
         raise Rejected(BAD_OPTION) from error
-    return Recipient(address=path.text, channel=channel, phone=phone, options=options)
+    return Recipient(
+        address=path.text, channel=channel, phone=phone, options=options,
+        alias=name.lower() if meant is not None else "", others=tuple(others),
+    )  # fmt: skip
+
+
+def _meant_by(name: str, aliases: Aliases) -> tuple[Phone, ...] | None:
+    found = aliases(name)
+    return found if found is not None or looks_like_phone(name) else aliases(CATCH_ALL)
 
 
 def _checked(raw: str | bytes, syntax: Reply) -> str:

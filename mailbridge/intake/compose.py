@@ -113,7 +113,7 @@ class Composer:
 
     def _names_of(self, recipient: Recipient) -> tuple[object, ...]:
         """Return what of the recipient the template can show."""
-        return (recipient.phone, recipient.address) if "sms" in self._template.source else ()
+        return (recipient.phone, recipient.alias) if "sms" in self._template.source else ()
 
     def _write(self, mail: Mail, recipient: Recipient, options: Options) -> _Written:
         plain = self._write_one(mail, recipient, options)
@@ -236,7 +236,7 @@ def _values(mail: Mail, recipient: Recipient) -> Mapping[str, Any]:
         "to": mail.to,
         "headers": _Headers(mail),
         "short": subject or body.strip().partition("\n")[0],
-        "sms": MappingProxyType({"phone": recipient.phone, "alias": ""}),
+        "sms": MappingProxyType({"phone": recipient.phone, "alias": recipient.alias}),
     }
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailbridge.model.phone import Phone
@@ -31,12 +31,22 @@ class Recipient:
     #: the channel of the recipient's domain: ``sms``
     channel: str
     phone: Phone
+    #: the name it was addressed by, in lower case; empty where that was a number
+    alias: str = ""
+    #: the rest of whom the name means; each gets a message of its own
+    others: tuple[Phone, ...] = ()
     #: address options in the order written, names in lower case: ``(("flash", ""), ("sender", "NAGIOS"))``
     options: tuple[tuple[str, str], ...] = ()
     #: RFC 3461 NOTIFY in upper case; None where it was not given
     notify: frozenset[str] | None = None
     #: RFC 3461 ORCPT as given (``rfc822;user@example.org``)
     orcpt: str | None = None
+
+    def each(self) -> tuple[Recipient, ...]:
+        """Return one recipient for each number that is meant."""
+        if not self.others:
+            return (self,)
+        return tuple(replace(self, phone=phone, others=()) for phone in (self.phone, *self.others))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

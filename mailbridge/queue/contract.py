@@ -26,6 +26,7 @@ from mailbridge.queue.beside import GatewayState as GatewayState  # noqa: PLC041
 from mailbridge.queue.beside import OutgoingMail as OutgoingMail  # noqa: PLC0414 - as above
 from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.counting import Counters
+from mailbridge.queue.kept import Keeps
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Detail = Mapping[str, Json]
@@ -317,7 +318,7 @@ class ReportItem:
     notify: frozenset[str] | None = None
 
 
-class Store(Counters, Protocol):
+class Store(Counters, Keeps, Protocol):
     """What the rest may ask of the queue."""
 
     @property

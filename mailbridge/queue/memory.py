@@ -39,6 +39,7 @@ from mailbridge.queue.contract import (
     StoredMail,
     StoredMessage,
 )
+from mailbridge.queue.kept import KeptCalendar
 from mailbridge.queue.memory_counters import LOOKS, Gate, MemoryCounters
 from mailbridge.queue.prices import Priced, sum_prices
 
@@ -67,6 +68,7 @@ class _Tables:
     reported: set[int] = field(default_factory=set)
     outgoing: dict[int, OutgoingMail] = field(default_factory=dict)
     gateways: dict[str, GatewayState] = field(default_factory=dict)
+    calendars: dict[str, KeptCalendar] = field(default_factory=dict)
     next_gateway_id: int = 1
     serial: int = 0
 
@@ -357,6 +359,15 @@ class MemoryStore(MemoryCounters):
     async def changed_outside(self) -> bool:
         """Return False: nobody else can write here."""
         return False
+
+    # -- rotas
+    async def calendars(self) -> Sequence[KeptCalendar]:
+        """Return what was last read of each calendar."""
+        return tuple(self._t.calendars.values())
+
+    async def keep_calendar(self, calendar: KeptCalendar) -> None:
+        """Keep what was read of a calendar."""
+        self._t.calendars[calendar.rota] = calendar
 
     # -- reports
     async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:

@@ -35,7 +35,9 @@ from mailbridge.queue.contract import (
     StoredMail,
     StoredMessage,
 )
+from mailbridge.queue.kept import KeptCalendar
 from mailbridge.queue.lanes import Fate, HangUp, Lane, Room, WriterLane
+from mailbridge.queue.statements import calendars as kept
 from mailbridge.queue.statements import changes, claims, clock, counters, gateways, mails, prune, questions, reports
 
 
@@ -264,6 +266,15 @@ class SqlStore:
     async def save_gateway_state(self, state: GatewayState) -> None:
         """Keep a gateway's state."""
         await self._write(partial(self._save_gateway_state, state=state))
+
+    # -- rotas
+    async def calendars(self) -> Sequence[KeptCalendar]:
+        """Return what was last read of each calendar."""
+        return await self._reader.run(kept.read_calendars)
+
+    async def keep_calendar(self, calendar: KeptCalendar) -> None:
+        """Keep what was read of a calendar."""
+        await self._write(partial(kept.keep_calendar, calendar=calendar))
 
     # -- reports
     async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: of the newest migration; a file without it is migrated, a file with one unknown to us is refused
-SCHEMA_REVISION = "0003"
+SCHEMA_REVISION = "0004"
 
 #: in ``meta``, the oldest revision whose nodes work on these tables; a migration that does more than add raises it
 WORKS_WITH = "works_with"
@@ -234,6 +234,16 @@ gateway_states = Table(
     Column("since", BigInteger),
     Column("probe_at", BigInteger),
     Column("probes", Integer, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+calendars = Table(
+    "calendars",
+    metadata,
+    Column("rota", Text, primary_key=True),
+    Column("source", Text, nullable=False),
+    Column("shifts", Text, nullable=False),
+    Column("read_at", BigInteger, nullable=False),
     sqlite_with_rowid=False,
 )
 

@@ -52,8 +52,10 @@ _NEWS = packing_of(News)
 class Keep(Protocol):
     """Commits a mail that a worker has read."""
 
-    async def __call__(self, new: NewMail, *, each: bool, spent_s: float) -> Sequence[Reply]:
+    async def __call__(self, new: NewMail, *, each: Sequence[int] | None, spent_s: float) -> Sequence[Reply]:
         """Commit *new* and return the replies; its worker had it for *spent_s* since it was there.
+
+        *each*: one reply for each recipient, to whom belong so many of the messages in their order.
 
         Raises: IntakeError, StoreError.
         """

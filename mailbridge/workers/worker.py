@@ -136,7 +136,7 @@ class _Front:
         began = self._clock.monotonic()
         self.mails += 1
         try:
-            new = self._reader.read(mail)
+            new, counts = self._reader.read(mail)
         except IntakeError as error:
             self._count_refused(error.reply)
             raise
@@ -145,7 +145,7 @@ class _Front:
         try:
             parcel = _NEW_MAIL.dump(new)
             spent_s = self._clock.monotonic() - began
-            answer = await self._channel.ask("keep", (parcel, each, spent_s, time.process_time()))
+            answer = await self._channel.ask("keep", (parcel, counts if each else None, spent_s, time.process_time()))
         except ChannelClosed:
             raise StoreError("the process with the queue is gone") from None
         finally:

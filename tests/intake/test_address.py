@@ -18,6 +18,7 @@ from mailbridge.model.reply import (
     BAD_SENDER,
     COUNTRY_NOT_ALLOWED,
     IMPOSSIBLE_NUMBER,
+    NOBODY_ON_DUTY,
     NON_ASCII_ADDRESS,
     NOT_A_PHONE,
     UNKNOWN_DOMAIN,
@@ -25,7 +26,12 @@ from mailbridge.model.reply import (
 
 NUMBERS = NumberPolicy(Numbers())
 DOMAINS = {"sms.local": "sms", "flash.local": "flash"}
-ALIASES = {"oncall": Phone("+79990000001"), "911": Phone("+79990000002")}
+ALIASES = {
+    "oncall": (Phone("+79990000001"),),
+    "911": (Phone("+79990000002"),),
+    "admins": (Phone("+79990000001"), Phone("+79990000003")),
+    "rota": (),
+}.get
 CLIENT = Client(address="127.0.0.1")
 
 
@@ -91,6 +97,9 @@ def test_aliases():
     assert recipient("OnCall@sms.local").phone == "+79990000001"
     assert recipient("oncall+flash@sms.local").options == (("flash", ""),)
     assert recipient("911@sms.local").phone == "+79990000002"
+    assert recipient("Admins@sms.local").others == ("+79990000003",)
+    assert recipient("Admins+flash@sms.local").alias == "admins"
+    assert refusal(recipient, "rota@sms.local") is NOBODY_ON_DUTY
 
 
 @pytest.mark.parametrize(
@@ -111,7 +120,7 @@ def test_aliases():
         ("@example.org,@sms.local:79991234567@sms.local", UNKNOWN_DOMAIN),
         ("79991234567@example.org@sms.local", UNKNOWN_DOMAIN),
         ("79991234567@sms.local@example.org", UNKNOWN_DOMAIN),
-        ("admins@sms.local", NOT_A_PHONE),
+        ("nobody@sms.local", NOT_A_PHONE),
         ("postmaster@sms.local", NOT_A_PHONE),
         ("+79991234567&psw=x@sms.local", NOT_A_PHONE),
         ("../../etc/passwd@sms.local", NOT_A_PHONE),
@@ -224,7 +233,7 @@ def test_a_source_route_has_its_own_reply():
 
 def test_the_doors_address_book():
     """It reads senders and recipients with the configuration's domains, in any case."""
-    book = Addresses(domains={"SMS.Local.": "sms"}, numbers=NUMBERS, aliases={"OnCall": Phone("+79990000001")})
+    book = Addresses(domains={"SMS.Local.": "sms"}, numbers=NUMBERS, aliases=ALIASES)
     assert book.sender("nagios@host", CLIENT) == "nagios@host"
     assert refusal(book.sender, "a b", CLIENT) is BAD_SENDER
     assert book.recipient("79991234567@sms.local", CLIENT).phone == "+79991234567"

@@ -1,5 +1,6 @@
 """Contract of every store: keeping mails, finding duplicates, questions about them."""
 
+from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal
 
@@ -9,6 +10,7 @@ from mailbridge.errors import StoreError
 from mailbridge.model.message import Alphabet
 from mailbridge.model.state import State
 from mailbridge.queue.contract import DedupeKey, Filter
+from mailbridge.queue.kept import KeptCalendar
 from tests.support.queue import DAY, NOW, SECOND, change, claim, new_mail, new_message, one
 
 
@@ -265,3 +267,13 @@ class TestSums:
         assert await store.oldest_waiting_at() == NOW
         await store.apply([change("M0.1", State.SENDING, State.SENT), change("M1.1", State.SENDING, State.UNKNOWN)])
         assert await store.oldest_waiting_at() == NOW + SECOND
+
+
+async def test_calendars_are_kept_by_rota(store):
+    """The newest of a rota takes the place of the one before; others stay."""
+    first = KeptCalendar(rota="ops", source="a", shifts="[]", read_at=NOW)
+    other = KeptCalendar(rota="dba", source="b", shifts="[]", read_at=NOW)
+    newer = replace(first, source="c", shifts="[[]]", read_at=NOW + SECOND)
+    for calendar in (first, other, newer):
+        await store.keep_calendar(calendar)
+    assert {kept.rota: kept for kept in await store.calendars()} == {"ops": newer, "dba": other}

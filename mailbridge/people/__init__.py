@@ -1,0 +1,1 @@
+"""Who is meant by a name, and when somebody is not to be woken."""
