@@ -26,7 +26,7 @@ from mailbridge.queue.beside import GatewayState as GatewayState  # noqa: PLC041
 from mailbridge.queue.beside import OutgoingMail as OutgoingMail  # noqa: PLC0414 - as above
 from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.counting import Counters
-from mailbridge.queue.kept import Keeps
+from mailbridge.queue.kept import Gather, Keeps
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
 Detail = Mapping[str, Json]
@@ -58,6 +58,9 @@ class NewMessage:
     next_attempt_at: datetime
     expires_at: datetime
     dedupe: tuple[DedupeKey, ...] = ()
+    gather: Gather | None = None
+    #: set by the store: it waits with others, and has no time of its own
+    waits: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,7 @@ class PutResult:
     #: new message id -> the message id it duplicates; these were stored as ``suppressed`` unless all of the mail's
     #: messages are duplicates: then nothing was stored
     duplicates: Mapping[str, str]
+    waiting: frozenset[str] = frozenset()
 
 
 # -------------------------------------------------------------------------------------- in: claims, changes

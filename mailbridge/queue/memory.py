@@ -6,7 +6,6 @@ what the stores have in common stands in ``rules.py``.
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -29,7 +28,6 @@ from mailbridge.queue.contract import (
     GatewayState,
     HistoryEntry,
     NewMail,
-    NewMessage,
     OutgoingMail,
     Plan,
     PutResult,
@@ -39,8 +37,10 @@ from mailbridge.queue.contract import (
     StoredMail,
     StoredMessage,
 )
-from mailbridge.queue.kept import KeptCalendar
+from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
 from mailbridge.queue.memory_counters import LOOKS, Gate, MemoryCounters
+from mailbridge.queue.memory_kept import Kept
+from mailbridge.queue.memory_rows import matches, stored_mail, stored_message
 from mailbridge.queue.prices import Priced, sum_prices
 
 _STANDING = tuple(f.name for f in fields(rules.Standing))
@@ -68,7 +68,7 @@ class _Tables:
     reported: set[int] = field(default_factory=set)
     outgoing: dict[int, OutgoingMail] = field(default_factory=dict)
     gateways: dict[str, GatewayState] = field(default_factory=dict)
-    calendars: dict[str, KeptCalendar] = field(default_factory=dict)
+    kept: Kept = field(default_factory=Kept)
     next_gateway_id: int = 1
     serial: int = 0
 
@@ -116,6 +116,9 @@ class MemoryStore(MemoryCounters):
     # -- mails
     async def put(self, mail: NewMail) -> PutResult:
         """Keep a mail."""
+        return self._put(mail)
+
+    def _put(self, mail: NewMail) -> PutResult:
         sifted = rules.sift(mail, self._t.keys)
         full: Mapping[str, datetime] = {}
         counted: Mapping[str, str] = {}
@@ -127,15 +130,16 @@ class MemoryStore(MemoryCounters):
         if sifted.messages and mail.id in self._t.mails:
             raise StoreError(f"there is a mail {mail.id} already")
         self._l.counters |= counted
+        sifted = replace(sifted, messages=tuple(self._t.kept.arrive(mail, sifted.messages)))
         if sifted.messages:
-            self._t.mails[mail.id] = _stored_mail(mail)
+            self._t.mails[mail.id] = stored_mail(mail)
             self._t.keys |= sifted.keys
             if mail.hold_reports_until is not None:
                 self._t.hold[mail.id] = mail.hold_reports_until
         for new in sifted.messages:
             self._t.messages[new.id] = stored_message(mail, new)
             self._note(new.id, mail.received_at, new.state.value, new.state, new.detail)
-        return PutResult(mail_id=mail.id, duplicates=sifted.duplicates, full=full)
+        return PutResult(mail_id=mail.id, duplicates=sifted.duplicates, full=full, waiting=sifted.waiting)
 
     async def release_reports(self, mail_id: str, *, told: Collection[str]) -> None:
         """Drop the failures of the messages the client was *told* of; the rest may go out now."""
@@ -291,6 +295,7 @@ class MemoryStore(MemoryCounters):
             row
             for row in self._t.messages.values()
             if row.state in _WAITING
+            and row.next_attempt_at is not None
             and row.created_at < created_before
             and rules.is_report_wanted(
                 Report.DELAYED, reportable=self._t.mails[row.mail_id].reportable, notify=row.notify
@@ -325,7 +330,7 @@ class MemoryStore(MemoryCounters):
             if last is None:
                 return []
             rows = [row for row in rows if (row.created_at, row.id) < (last.created_at, last.id)]
-        return [row for row in rows if _matches(row, self._t.mails[row.mail_id], wanted)][: wanted.limit]
+        return [row for row in rows if matches(row, self._t.mails[row.mail_id], wanted)][: wanted.limit]
 
     async def count_states(self) -> Mapping[State, int]:
         """Count messages by state."""
@@ -363,11 +368,31 @@ class MemoryStore(MemoryCounters):
     # -- rotas
     async def calendars(self) -> Sequence[KeptCalendar]:
         """Return what was last read of each calendar."""
-        return tuple(self._t.calendars.values())
+        return tuple(self._t.kept.calendars.values())
 
     async def keep_calendar(self, calendar: KeptCalendar) -> None:
         """Keep what was read of a calendar."""
-        self._t.calendars[calendar.rota] = calendar
+        self._t.kept.calendars[calendar.rota] = calendar
+
+    # -- gatherings
+    async def due_gatherings(self, *, now: datetime, limit: int, most: int) -> Sequence[DueGathering]:
+        """Return gatherings that are due."""
+        return self._t.kept.due(self._t.messages, now=now, limit=limit, most=most)
+
+    async def next_gathering_at(self) -> datetime | None:
+        """Return when the next gathering is due."""
+        return min((gathering.due_at for gathering in self._t.kept.gatherings.values()), default=None)
+
+    async def close_gathering(self, closing: Closing) -> bool:
+        """Carry out a decision about a gathering."""
+        if not self._t.kept.holds(self._t.messages, closing):
+            return False
+        if closing.mail is not None:
+            self._put(closing.mail)
+        for change in closing.changes:
+            self._apply_one(change)
+        self._t.kept.close(closing)
+        return True
 
     # -- reports
     async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:
@@ -445,6 +470,7 @@ class MemoryStore(MemoryCounters):
             del t.messages[id_]
             self._l.charges.pop(id_, None)
             t.claimed_by.pop(id_, None)
+            t.kept.waits.pop(id_, None)
         t.keys = {key: owner for key, owner in t.keys.items() if owner.message_id not in ids}
         t.history = [entry for entry in t.history if entry.message_id not in ids]
         t.attempts = {key: one for key, one in t.attempts.items() if one.message_id not in ids}
@@ -459,52 +485,3 @@ def _due(tables: _Tables, states: frozenset[State], now: datetime) -> list[Store
         if row.state in states and row.next_attempt_at is not None and row.next_attempt_at <= now
     ]
     return [row for _, _, row in sorted(rows, key=lambda entry: entry[:2])]
-
-
-def _matches(row: StoredMessage, mail: StoredMail, wanted: Filter) -> bool:
-    return (
-        (wanted.states is None or row.state in wanted.states)
-        and (wanted.phone is None or row.message.phone == wanted.phone)
-        and (wanted.since is None or row.created_at >= wanted.since)
-        and (wanted.until is None or row.created_at < wanted.until)
-        and (wanted.sender is None or any(_glob(wanted.sender, s) for s in (mail.sender, row.message.sender)))
-        and (
-            wanted.text is None or any(wanted.text.casefold() in s.casefold() for s in (row.message.text, mail.subject))
-        )
-    )
-
-
-def _glob(pattern: str, text: str) -> bool:
-    parts = (".*" if c == "*" else "." if c == "?" else re.escape(c) for c in pattern.casefold())
-    return re.fullmatch("".join(parts), text.casefold(), re.DOTALL) is not None
-
-
-def _stored_mail(mail: NewMail) -> StoredMail:
-    return StoredMail(**{f.name: getattr(mail, f.name) for f in fields(StoredMail)})
-
-
-def stored_message(mail: NewMail, new: NewMessage) -> StoredMessage:
-    """Return *new* as it stands right after ``put``."""
-    return StoredMessage(
-        id=new.id,
-        mail_id=mail.id,
-        message=new.message,
-        recipient=new.recipient,
-        notify=new.notify,
-        orcpt=new.orcpt,
-        state=new.state,
-        attempts=0,
-        gateway=None,
-        gateway_id=None,
-        attempted_at=None,
-        unknown_since=None,
-        asked=0,
-        parts=new.message.parts,
-        price=None,
-        currency=None,
-        error=None,
-        created_at=mail.received_at,
-        updated_at=mail.received_at,
-        next_attempt_at=None if new.state in FINAL else new.next_attempt_at,
-        expires_at=new.expires_at,
-    )

@@ -133,7 +133,7 @@ def message_values(mail: NewMail, new: NewMessage, number: int) -> Values:
         "parts": message.parts,
         "created_at": created_us,
         "updated_at": created_us,
-        "next_attempt_at": None if new.state in FINAL else to_us(new.next_attempt_at),
+        "next_attempt_at": None if new.waits or new.state in FINAL else to_us(new.next_attempt_at),
         "expires_at": to_us(new.expires_at),
     }
 

@@ -157,6 +157,11 @@ class Sifted:
     #: the dedupe keys this mail takes
     keys: Mapping[str, KeyOwner] = field(default_factory=dict)
 
+    @property
+    def waiting(self) -> frozenset[str]:
+        """The messages that wait with others."""
+        return frozenset(new.id for new in self.messages if new.waits)
+
 
 def sift(mail: NewMail, owners: Mapping[str, KeyOwner]) -> Sifted:
     """Find *mail*'s duplicates among *owners*, which holds the owner of each of its keys that has one.

@@ -35,10 +35,21 @@ from mailbridge.queue.contract import (
     StoredMail,
     StoredMessage,
 )
-from mailbridge.queue.kept import KeptCalendar
+from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
 from mailbridge.queue.lanes import Fate, HangUp, Lane, Room, WriterLane
 from mailbridge.queue.statements import calendars as kept
-from mailbridge.queue.statements import changes, claims, clock, counters, gateways, mails, prune, questions, reports
+from mailbridge.queue.statements import (
+    changes,
+    claims,
+    clock,
+    counters,
+    gateways,
+    gatherings,
+    mails,
+    prune,
+    questions,
+    reports,
+)
 
 
 class Database(Protocol):
@@ -276,6 +287,20 @@ class SqlStore:
         """Keep what was read of a calendar."""
         await self._write(partial(kept.keep_calendar, calendar=calendar))
 
+    # -- gatherings
+    async def due_gatherings(self, *, now: datetime, limit: int, most: int) -> Sequence[DueGathering]:
+        """Return gatherings that are due."""
+        return await self._reader.run(partial(gatherings.due_gatherings, now=now, limit=limit, most=most))
+
+    async def next_gathering_at(self) -> datetime | None:
+        """Return when the next gathering is due."""
+        return await self._reader.run(gatherings.next_gathering_at)
+
+    async def close_gathering(self, closing: Closing) -> bool:
+        """Carry out a decision about a gathering."""
+        closed: bool = await self._write(partial(self._close_gathering, closing=closing))
+        return closed
+
     # -- reports
     async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:
         """Return what senders are to be told, one entry a mail."""
@@ -331,6 +356,12 @@ class SqlStore:
             self._database.announce(conn)
         results = iter(applied)
         return [[next(results) for _ in call] for call in calls]
+
+    def _close_gathering(self, conn: Connection, closing: Closing) -> bool:
+        closed = gatherings.close_gathering(conn, closing=closing)
+        if closed and (closing.mail is not None or closing.changes):
+            self._database.announce(conn)
+        return closed
 
     def _save_gateway_state(self, conn: Connection, state: GatewayState) -> None:
         gateways.save_gateway_state(conn, state)

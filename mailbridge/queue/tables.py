@@ -237,6 +237,49 @@ gateway_states = Table(
     sqlite_with_rowid=False,
 )
 
+#: messages that wait for each other: when they are due
+gatherings = Table(
+    "gatherings",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("rule", Text),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger, nullable=False),
+    #: milliseconds
+    Column("window_ms", BigInteger, nullable=False),
+    Column("digest", Text),
+    Column("quiet", Text, nullable=False),
+    # due_gatherings, next_gathering_at
+    Index("gatherings_due", "due_at", "key"),
+    sqlite_with_rowid=False,
+)
+
+#: who waits, while ``messages`` has it queued without a time; rows of others are left over
+waits = Table(
+    "waits",
+    metadata,
+    Column("message_id", Text, ForeignKey("messages.id"), primary_key=True),
+    Column("key", Text, nullable=False),
+    Column("alert", Text, nullable=False),
+    Column("is_repeat", Integer, nullable=False),
+    # due_gatherings, close_gathering
+    Index("waits_key", "key", "message_id"),
+    sqlite_with_rowid=False,
+)
+
+#: the last that was heard of what alerts are about
+seen = Table(
+    "seen",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("subject", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    # close_gathering
+    Index("seen_at", "at"),
+    sqlite_with_rowid=False,
+)
+
 calendars = Table(
     "calendars",
     metadata,

@@ -6,6 +6,7 @@ Where clients, users or senders are limited, two statements more: their counters
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection, bindparam, delete, insert, select
@@ -16,6 +17,7 @@ from mailbridge.queue.rules import KeyOwner, Sifted, count_in, sift
 from mailbridge.queue.statements import counters
 from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
+from mailbridge.queue.statements.gathered import Gathered
 from mailbridge.queue.tables import dedupe, history, mails, messages
 
 _find_keys = select(dedupe.c.key, dedupe.c.message_id, dedupe.c.until).where(
@@ -26,12 +28,14 @@ _add_mails = Bulk(insert(mails))
 _add_messages = Bulk(insert(messages))
 _add_history = Bulk(insert(history))
 _add_keys = Bulk(insert(dedupe))
+_NONE: frozenset[str] = frozenset()
 
 
 def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]:
     """Keep *new_mails*, finding duplicates among what is stored and among themselves, in their order."""
     stored = _read_owners(conn, new_mails)
     owners = dict(stored)
+    gathered = Gathered(conn, new_mails) if any(new.gather for mail in new_mails for new in mail.messages) else None
     kept: list[tuple[NewMail, Sifted]] = []
     results = []
     names = {one.key for mail in new_mails for one in mail.allowances}
@@ -47,7 +51,11 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
                 results.append(PutResult(mail_id=mail.id, duplicates={}, over=over, full=full))
                 continue
         owners |= sifted.keys
-        results.append(PutResult(mail_id=mail.id, duplicates=sifted.duplicates, full=full))
+        waiting = _NONE
+        if gathered is not None:
+            sifted = replace(sifted, messages=gathered.arrive(mail, sifted.messages))
+            waiting = sifted.waiting
+        results.append(PutResult(mail_id=mail.id, duplicates=sifted.duplicates, full=full, waiting=waiting))
         if sifted.messages:
             kept.append((mail, sifted))
     if kept:
@@ -55,6 +63,8 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
         _insert_keys(conn, kept, stored)
     if counted:
         counters.write(conn, counted, max(mail.received_at for mail in new_mails))
+    if gathered is not None:
+        gathered.write()
     return results
 
 

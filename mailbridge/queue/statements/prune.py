@@ -10,7 +10,7 @@ from mailbridge.model.state import FINAL, State
 from mailbridge.queue.rows import from_us_or_none, to_us
 from mailbridge.queue.statements import counters
 from mailbridge.queue.statements.chunks import chunked
-from mailbridge.queue.tables import UNREPORTED, attempts, charges, dedupe, history, mails, messages, report_items
+from mailbridge.queue.tables import UNREPORTED, attempts, charges, dedupe, history, mails, messages, report_items, waits
 
 _open = exists().where(
     messages.c.mail_id == mails.c.id,
@@ -25,7 +25,7 @@ old_mails = (
     .limit(bindparam("count"))
 )
 _messages_of = select(messages.c.id).where(messages.c.mail_id.in_(bindparam("ids", expanding=True)))
-_OF_MESSAGES = (history, attempts, dedupe, report_items, charges)
+_OF_MESSAGES = (history, attempts, dedupe, report_items, charges, waits)
 _steps = (
     *(delete(table).where(table.c.message_id.in_(_messages_of)) for table in _OF_MESSAGES),
     delete(messages).where(messages.c.mail_id.in_(bindparam("ids", expanding=True))),

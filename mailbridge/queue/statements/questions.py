@@ -134,6 +134,8 @@ warnable_rows = (
     .where(
         WARNABLE,
         _m.state != State.SENDING.value,
+        # one that waits with others is not late
+        _m.next_attempt_at.is_not(None),
         _m.created_at < bindparam("before"),
     )
     .order_by(_m.created_at, _m.id)

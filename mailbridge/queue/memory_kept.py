@@ -1,0 +1,68 @@
+"""The in-memory twin of what the SQL stores keep for people; part of ``memory.py``."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from mailbridge.model.alert import Alert
+from mailbridge.model.state import State
+from mailbridge.queue.contract import NewMail, NewMessage, StoredMessage
+from mailbridge.queue.gathering import FORGOTTEN_AFTER, Book, arrive, is_due, still_holds
+from mailbridge.queue.kept import Closing, DueGathering, Gathering, KeptCalendar, Seen, Waiting
+
+
+@dataclass(slots=True)
+class Kept:
+    """The rows."""
+
+    calendars: dict[str, KeptCalendar] = field(default_factory=dict)
+    gatherings: dict[str, Gathering] = field(default_factory=dict)
+    seen: dict[tuple[str, str], Seen] = field(default_factory=dict)
+    #: message id -> key, alert, repeat
+    waits: dict[str, tuple[str, Alert, bool]] = field(default_factory=dict)
+
+    def arrive(self, mail: NewMail, messages: Sequence[NewMessage]) -> list[NewMessage]:
+        """Return *messages* as they are to be stored, those that wait noted."""
+        book, out = Book(self.gatherings, self.seen), []
+        for new in messages:
+            if new.gather is None or new.state is not State.QUEUED:
+                out.append(new)
+                continue
+            arrived = arrive(new, new.gather, book, mail.received_at)
+            if arrived.waits:
+                self.waits[new.id] = (new.gather.key, new.gather.alert, arrived.is_repeat)
+            out.append(arrived.message)
+        return out
+
+    def waiting(self, rows: Mapping[str, StoredMessage], key: str) -> list[Waiting]:
+        """Return who waits under *key*, oldest first."""
+        found = [
+            Waiting(message=rows[id_], alert=alert, is_repeat=is_repeat)
+            for id_, (own, alert, is_repeat) in self.waits.items()
+            if own == key and id_ in rows and rows[id_].state is State.QUEUED and rows[id_].next_attempt_at is None
+        ]
+        return sorted(found, key=lambda one: (one.message.created_at, one.message.id))
+
+    def due(self, rows: Mapping[str, StoredMessage], *, now: datetime, limit: int, most: int) -> Sequence[DueGathering]:
+        """Return the gatherings that are due."""
+        due = sorted((g for g in self.gatherings.values() if is_due(g, now)), key=lambda g: (g.due_at, g.key))
+        return [DueGathering(gathering=g, waiting=tuple(self.waiting(rows, g.key)[:most])) for g in due[:limit]]
+
+    def holds(self, rows: Mapping[str, StoredMessage], closing: Closing) -> bool:
+        """Tell whether what *closing* was decided on still is so."""
+        gathering = self.gatherings.get(closing.key)
+        waiting = frozenset(one.message.id for one in self.waiting(rows, closing.key))
+        return gathering is not None and still_holds(closing, opened_at=gathering.opened_at, waiting=waiting)
+
+    def close(self, closing: Closing) -> None:
+        """Carry *closing* out, but for its mail and its changes."""
+        for change in closing.changes:
+            self.waits.pop(change.message_id, None)
+        if closing.then is None:
+            del self.gatherings[closing.key]
+        else:
+            self.gatherings[closing.key] = closing.then
+        before = closing.at - FORGOTTEN_AFTER
+        self.seen = {place: seen for place, seen in self.seen.items() if seen.at >= before}
