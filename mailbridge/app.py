@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -27,6 +27,7 @@ from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.dispatcher import Dispatcher
+from mailbridge.delivery.gatherer import Gatherer, GatherSettings
 from mailbridge.delivery.keeper import Keeper
 from mailbridge.delivery.membership import Alone, ForTheFirst, Membership
 from mailbridge.delivery.questions import Prober, Questions, Receipts
@@ -39,21 +40,23 @@ from mailbridge.front import build_doorman, build_intake_settings, build_reader
 from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
 from mailbridge.gateway.smsc.sites import currency_of
-from mailbridge.intake.compose import Composer
+from mailbridge.intake.digest import Told, compose_digest
 from mailbridge.limiter import Accountant, Known, News, read_limits
 from mailbridge.loops import Duty, Loop
 from mailbridge.meter import Meter, metered_gateway, metered_store
 from mailbridge.model.ids import new_mail_id
-from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
+from mailbridge.model.mail import Client, ReceivedMail, Recipient
+from mailbridge.model.message import Message
 from mailbridge.model.outcome import Receipt
 from mailbridge.model.reply import Reply
 from mailbridge.operator import OperatorNotices
 from mailbridge.people.calendars import Calendars
 from mailbridge.people.directory import Directory
-from mailbridge.people.rota import Calendar
+from mailbridge.people.handling import Handling
 from mailbridge.pressure import Pressure
 from mailbridge.queue.contract import GatewayState, NewMail, Store
-from mailbridge.reception import Reception, prepare, with_each_number
+from mailbridge.queue.kept import Waiting
+from mailbridge.reception import Reception
 from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.mailer import Mailer
 from mailbridge.report.relay import Relay
@@ -107,32 +110,16 @@ def build_carriers(config: Config, clock: Clock, meter: Meter | None = None) -> 
     ]
 
 
-async def load_calendars(config: Config, store: Store, clock: Clock) -> Mapping[str, Calendar]:
-    """Return the rotas' calendars as the running bridge last read them. Raises StoreError."""
-    calendars = Calendars(store=store, clock=clock)
-    found = calendars.configure(config.rotas)
-    await calendars.load()
-    return found
+def build_gather_settings(config: Config) -> GatherSettings:
+    """Return what the gatherer needs of *config*."""
 
+    def write(waiting: Sequence[Waiting], began_at: datetime, now: datetime) -> Message | None:
+        return compose_digest(
+            [Told(alert=one.alert, at=one.message.created_at) for one in waiting], waiting[-1].message.message,
+            began_at=began_at, now=now, hold_recovery_s=config.digest.hold_recovery, max_parts=config.message.max_parts,
+        )  # fmt: skip
 
-def prepare_text(
-    config: Config, text: str, recipients: Sequence[Recipient], *, sender: str | None, client: Client, now: datetime
-) -> NewMail:
-    """Return what is to be stored for *text* sent without a mail, by a verb or the API. Raises Rejected."""
-    options = (("X-SMS-Text", text), *((("X-SMS-Sender", sender),) if sender is not None else ()))
-    mail = Mail(subject="", body=text, from_address="", from_name="", to="", message_id="", headers=options)
-    received = ReceivedMail(
-        id=new_mail_id(now.timestamp()),
-        sender="",
-        recipients=tuple(recipients),
-        content=b"",
-        client=client,
-        received_at=now,
-    )
-    received = with_each_number(received)
-    messages = Composer(config.message).compose_all(mail, received.recipients, now)
-    settings = build_intake_settings(config)
-    return prepare(received, mail, messages, settings=settings, reportable=False, is_repeatable=True)
+    return GatherSettings(write=write, still_quiet=Handling(config).still_quiet, lifetime_s=config.queue.lifetime)
 
 
 def build_entrances(config: Config) -> dict[str, callback.Entrance]:
@@ -261,6 +248,10 @@ class Bridge:
             ),
         )  # fmt: skip
         self._calendars = Calendars(store=store, clock=clock)
+        self._gatherer = Gatherer(
+            store=store, clock=clock, settings=build_gather_settings(config), new_id=new_mail_id,
+            wake=self.dispatcher.wake, failpoint=failpoint,
+        )  # fmt: skip
         self._add_duties(report_settings)
         self._front = self._build_front(config)
         self._inherited = inherited_sockets(os.environ, os.getpid())
@@ -287,6 +278,7 @@ class Bridge:
             ),
             "accountant": self.accountant,
             "calendars": self._calendars,
+            "gatherer": self._gatherer,
             "memory": lean.GiveBack(lambda: self._rush.total),
             "pressure": self._pressure,
             "reporter": ForTheFirst(reporter, self._is_first),
@@ -310,6 +302,7 @@ class Bridge:
         """A person's verb changed the queue or a gateway: whoever may have to act looks at once."""
         self.dispatcher.wake()
         self._ring("prober")()
+        self._gatherer.something_waits()
 
     def _ring(self, name: str) -> Callable[[], None]:
         def ring() -> None:
@@ -352,6 +345,7 @@ class Bridge:
             takes_messages=self.dispatcher.takes_messages,
             learn=known.learn,
             failpoint=self._failpoint,
+            something_waits=self._gatherer.something_waits,
         )
 
     def _build_door(self, config: Config) -> Door | Team:
@@ -470,6 +464,7 @@ class Bridge:
             self.door.replace_users(config.users)
         self._front.reception, self._front.doorman, self._front.known = front.reception, front.doorman, front.known
         self.dispatcher.throttle = front.known.limits.throttle
+        self._gatherer.settings = build_gather_settings(config)
         self._ring("accountant")()
         if config.gateways != self._config.gateways:
             self._retired += self.board.replace(build_carriers(config, self._clock, self._meter))

@@ -21,6 +21,8 @@ NAMES = (
     "after callback commit",
     "before report",
     "after report",
+    "before a gathering closes",
+    "after a gathering closed",
     "after recovery",
     "draining",
 )

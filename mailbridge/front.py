@@ -6,7 +6,8 @@ delivery or a gateway, and so a worker does not load them.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.model import Config
@@ -15,10 +16,16 @@ from mailbridge.intake.compose import Composer
 from mailbridge.intake.numbers import NumberPolicy
 from mailbridge.intake.parse import parse_mail
 from mailbridge.limiter import read_limits
-from mailbridge.model.mail import Mail
+from mailbridge.model.alert import Decision
+from mailbridge.model.ids import new_mail_id
+from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
+from mailbridge.model.message import Message
 from mailbridge.people.directory import Directory
+from mailbridge.people.handling import Handling
 from mailbridge.people.rota import Calendar
-from mailbridge.reception import Reader, Settings
+from mailbridge.queue.contract import NewMail
+from mailbridge.queue.kept import Gather
+from mailbridge.reception import Gathers, Reader, Settings, prepare, with_each_number
 from mailbridge.report.policy import is_reportable
 
 
@@ -32,6 +39,22 @@ def build_doorman(
         numbers=NumberPolicy(config.numbers),
         aliases=(lambda name: directory.find(name, now())) if directory else None,
     )
+
+
+#: what the rules say of one message; without rules nothing is decided
+Decide = Callable[[Mail, Recipient, Message], Decision]
+
+
+def build_gathers(config: Config, decide: Decide = lambda _mail, _recipient, _message: Decision()) -> Gathers | None:
+    """Return what says whether a message may have to wait; None where nothing in *config* lets any."""
+    handling = Handling(config)
+    if not handling:
+        return None
+
+    def gather(mail: Mail, recipient: Recipient, message: Message, now: datetime) -> Gather | None:
+        return handling.gather(decide(mail, recipient, message), recipient, message, now)
+
+    return gather
 
 
 def build_intake_settings(config: Config, node: str | None = None) -> Settings:
@@ -57,4 +80,25 @@ def build_reader(config: Config) -> Reader:
         parse=parse_mail,
         compose=Composer(config.message).compose_all,
         is_reportable=reportable,
+        gathers=build_gathers(config),
     )
+
+
+def prepare_text(
+    config: Config, text: str, recipients: Sequence[Recipient], *, sender: str | None, client: Client, now: datetime
+) -> NewMail:
+    """Return what is to be stored for *text* sent without a mail, by a verb or the API. Raises Rejected."""
+    options = (("X-SMS-Text", text), *((("X-SMS-Sender", sender),) if sender is not None else ()))
+    mail = Mail(subject="", body=text, from_address="", from_name="", to="", message_id="", headers=options)
+    received = ReceivedMail(
+        id=new_mail_id(now.timestamp()),
+        sender="",
+        recipients=tuple(recipients),
+        content=b"",
+        client=client,
+        received_at=now,
+    )
+    received = with_each_number(received)
+    messages = Composer(config.message).compose_all(mail, received.recipients, now)
+    settings = build_intake_settings(config)
+    return prepare(received, mail, messages, settings=settings, reportable=False, is_repeatable=True)

@@ -18,6 +18,7 @@ from mailbridge.gateway.contract import Batch, Gateway, StatusQuery
 from mailbridge.model.outcome import Outcome
 from mailbridge.model.reply import Reply
 from mailbridge.queue.contract import Change, Claims, NewMail, PutResult, Report, Store
+from mailbridge.queue.kept import Closing
 
 # a second sample beside each counter that says when it was made: the process's start, which nobody asked for
 disable_created_metrics()  # type: ignore[no-untyped-call] # the library left it untyped
@@ -118,6 +119,13 @@ class _MeteredStore:
         events = (change.event for change, took in zip(changes, applied, strict=True) if took and change.event)
         self._meter.count_events(Tally(events))
         return applied
+
+    async def close_gathering(self, closing: Closing) -> bool:
+        closed = await self._store.close_gathering(closing)
+        if closed:
+            queued = [] if closing.mail is None else ["queued"]
+            self._meter.count_events(Tally([*(change.event for change in closing.changes if change.event), *queued]))
+        return closed
 
 
 class _MeteredGateway:

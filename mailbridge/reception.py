@@ -31,6 +31,7 @@ from mailbridge.model.outcome import Accepted, Outcome, Refused
 from mailbridge.model.reply import Reply
 from mailbridge.pressure import Pressure
 from mailbridge.queue.contract import DedupeKey, NewMail, NewMessage, PutResult, Store
+from mailbridge.queue.kept import Gather
 
 log = structlog.get_logger()
 
@@ -56,6 +57,8 @@ class Settings:
     rates: DoorRates = field(default_factory=DoorRates)
 
 
+#: what a message may have to wait for; None: it goes out by itself
+Gathers = Callable[[Mail, Recipient, Message, datetime], Gather | None]
 #: intake's composing: one message for each recipient, in order; raises errors.Rejected
 Compose = Callable[[Mail, Sequence[Recipient], datetime], Sequence[Message]]
 
@@ -70,7 +73,10 @@ class Reader:
         parse: Callable[[bytes], Mail],
         compose: Compose,
         is_reportable: Callable[[str, Mail], bool],
+        gathers: Gathers | None = None,
     ) -> None:
+        """*gathers* is None where nothing ever waits."""
+        self._gathers = gathers
         self._settings = settings
         self._parse = parse
         self._compose = compose
@@ -90,7 +96,10 @@ class Reader:
         received = with_each_number(received)
         messages = self._compose(mail, received.recipients, received.received_at)
         reportable = self._is_reportable(received.sender, mail)
-        return prepare(received, mail, messages, settings=self._settings, reportable=reportable), counts
+        new = prepare(
+            received, mail, messages, settings=self._settings, reportable=reportable, gathers=self._gathers
+        )  # fmt: skip
+        return new, counts
 
 
 class Reception:
@@ -109,9 +118,12 @@ class Reception:
         takes_messages: Callable[[], bool],
         learn: Callable[[PutResult], None] = lambda _result: None,
         failpoint: Callable[[str], None] = lambda _name: None,
+        something_waits: Callable[[], None] = lambda: None,
     ) -> None:
+        """*something_waits* is rung where something may wait for others now."""
         self._settings = settings
         self._reader = reader
+        self._something_waits = something_waits
         self._store = store
         self._watch = watch
         self._pressure = pressure
@@ -152,9 +164,12 @@ class Reception:
                 raise Rejected(replies.OVER_LIMIT)
             if verdicts is not None:
                 verdicts.drop(result.duplicates)
+                verdicts.drop(result.waiting)
             for message in new.messages:
                 _log_queued(message, result)
             self._wake()
+            if any(message.gather is not None for message in new.messages):
+                self._something_waits()
             outcomes = await self._verdict(verdicts, at_least_s=delay_s)
         answers = verdict_replies(new.id, ids, result, outcomes, each=each)
         if any(isinstance(outcome, Refused) for outcome in outcomes.values()):
@@ -202,6 +217,7 @@ def prepare(
     settings: Settings,
     reportable: bool,
     is_repeatable: bool = False,
+    gathers: Gathers | None = None,
 ) -> NewMail:
     """Return what is to be stored of *received*, which reads as *mail* and became *composed*; pure.
 
@@ -215,6 +231,7 @@ def prepare(
             notify=recipient.notify, orcpt=recipient.orcpt, detail={"notes": list(message.notes)},
             next_attempt_at=now, expires_at=expires_at,
             dedupe=() if is_repeatable else _dedupe_keys(received, mail, message, now),
+            gather=None if gathers is None else gathers(mail, recipient, message, now),
         )
         for number, (recipient, message) in enumerate(zip(received.recipients, composed, strict=True), start=1)
     )  # fmt: skip

@@ -30,7 +30,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "lean": (set(), "what the daemon does for its memory: before anything else is imported, and after a burst"),
     "loops": ({"clock", "errors"}, "the shape of a duty, not what it does"),
     "meter": (
-        {"clock", "gateway.contract", "model", "queue.contract"},
+        {"clock", "gateway.contract", "model", "queue.contract", "queue.kept"},
         "counts at the two ports and alters nothing that passes",
     ),
     "model": (set(), "values know nothing but values"),
@@ -44,7 +44,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "gateway": ({".", "clock", "config.model", "errors", "model"}, "a carrier does not know who sends through it"),
     "delivery": (
         {"clock", "config.model", "errors", "gateway.contract", "loops", "model", "queue.cluster",
-            "queue.contract",
+            "queue.contract", "queue.gathering", "queue.kept",
         },
         "decides between two ports and parses no answer",
     ),
@@ -61,13 +61,13 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "who is meant and when: knows neither mails nor gateways; the store keeps what must last",
     ),
     "reception": (
-        {"clock", "delivery.watch", "errors", "model", "pressure", "queue.contract"},
+        {"clock", "delivery.watch", "errors", "model", "pressure", "queue.contract", "queue.kept"},
         "joins door, intake and queue by functions that are handed in, and waits for verdicts",
     ),
     "front": (
         {
-            "clock", "config.model", "intake", "limiter", "model", "people.directory", "people.rota", "reception",
-            "report.policy",
+            "clock", "config.model", "intake", "limiter", "model", "people.directory", "people.handling",
+            "people.rota", "queue.contract", "queue.kept", "reception", "report.policy",
         },
         "what stands before the queue, in the bridge's own process or in a worker: it loads neither store nor gateway",
     ),
@@ -94,8 +94,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "app": (
         {
-            "clock", "config", "delivery", "errors", "front", "gateway", "intake.compose", "lean", "limiter", "loops", "meter", "model", "operator",
-            "people", "pressure", "queue.contract", "reception", "report", "smtp", "web", "workers.team",
+            "clock", "config", "delivery", "errors", "front", "gateway", "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator",
+            "people", "pressure", "queue.contract", "queue.kept", "reception", "report", "smtp", "web", "workers.team",
         },
         "the only file that knows all parts",
     ),
@@ -118,6 +118,7 @@ LIBRARIES: dict[str, set[str]] = {
     "anyascii": {"intake"},
     "argon2": {"cli", "smtp"},
     "click": {"cli"},
+    "holidays": {"config", "people"},
     "icalendar": {"people"},
     "jinja2": {"config", "intake", "simulator"},
     "phonenumbers": {"intake"},

@@ -42,17 +42,17 @@ async def preview(
     file: Path | None, addresses: tuple[str, ...], config_path: str | None, *, cost: bool, as_json: bool
 ) -> None:
     """Show what the mail in FILE (or on stdin) would become: sender, text, alphabet, parts."""
-    from mailbridge.app import load_calendars
     from mailbridge.front import build_doorman
     from mailbridge.intake.compose import Composer
     from mailbridge.intake.parse import parse_mail
+    from mailbridge.people.calendars import load_calendars
 
     config = get_config(config_path, need_gateway=cost)
     mail = parse_mail(_read(file))
     calendars: Mapping[str, Calendar] = {}
     if any(rota.ics for rota in config.rotas.values()):
         async with opened_store(config) as store:
-            calendars = await load_calendars(config, store, SystemClock())
+            calendars = await load_calendars(config.rotas, store, SystemClock())
     doorman, composer = build_doorman(config, calendars=calendars), Composer(config.message)
     now = datetime.now(UTC)
     try:

@@ -32,9 +32,9 @@ from mailbridge.errors import IntakeError, TryLater
 async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path: str | None, *, as_json: bool) -> None:
     """Queue TEXT for each PHONE; TEXT `-` is read from stdin. The running bridge sends it."""
     from mailbridge.admin import message_json
-    from mailbridge.app import load_calendars, prepare_text
-    from mailbridge.front import build_doorman
+    from mailbridge.front import build_doorman, prepare_text
     from mailbridge.model.mail import Client
+    from mailbridge.people.calendars import load_calendars
     from mailbridge.pressure import check_room
 
     if len(phones_and_text) < 2:
@@ -46,7 +46,7 @@ async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path
     domain = next((name for name, channel in config.smtp.domains.items() if channel == "sms"), "")
     client = Client(address="local", user=who())
     async with opened_store(config) as store:
-        doorman = build_doorman(config, calendars=await load_calendars(config, store, SystemClock()))
+        doorman = build_doorman(config, calendars=await load_calendars(config.rotas, store, SystemClock()))
         try:
             recipients = [doorman.recipient(f"{_quoted(phone)}@{domain}", client) for phone in phones]
             new = prepare_text(config, text, recipients, sender=sender, client=client, now=datetime.now(UTC))

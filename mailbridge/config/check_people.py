@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from mailbridge.config.addresses import is_private_host
-from mailbridge.config.model import Config, Rota
+from mailbridge.config.model import Config, QuietHours, Rota
 from mailbridge.config.tree import Findings, Path
 from mailbridge.config.validate import suggest
 
@@ -39,6 +39,30 @@ def parse_start(text: str) -> datetime:
     return start
 
 
+WEEKDAYS = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_TIME_OF_DAY = re.compile(r"([01]?[0-9]|2[0-3]):([0-5][0-9])|24:00")
+
+
+def parse_time_of_day(text: str) -> timedelta:
+    """Read ``23:00`` as the time since midnight; ``24:00`` is the end of the day. Raises: ValueError."""
+    match = _TIME_OF_DAY.fullmatch(text)
+    if match is None:
+        raise ValueError("not a time of day; write 23:00")
+    return timedelta(days=1) if match[1] is None else timedelta(hours=int(match[1]), minutes=int(match[2]))
+
+
+def parse_days(text: str) -> frozenset[int]:
+    """Read ``mon-fri`` or ``sat, sun`` as weekdays, Monday 0; ``fri-mon`` goes round. Raises: ValueError."""
+    days: set[int] = set()
+    for piece in text.lower().split(","):
+        first, _, last = (word.strip() for word in piece.partition("-"))
+        if first not in WEEKDAYS or (last or first) not in WEEKDAYS:
+            raise ValueError("not days of the week; write mon-fri, or sat, sun")
+        begin, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
+        days |= {day % 7 for day in range(begin, end + 1 if end >= begin else end + 8)}
+    return frozenset(days)
+
+
 def check_people(config: Config, findings: Findings) -> None:
     """Report names that cannot be addressed, lead nowhere, or lead in a circle, and rotas that cannot turn."""
     for name, person in config.people.items():
@@ -65,6 +89,11 @@ def check_people(config: Config, findings: Findings) -> None:
         _check_targets(config, findings, place, alias.to)
     for name, rota in config.rotas.items():
         _check_rota(config, findings, ("rotas", name), rota)
+    for name, hours in config.quiet_hours.items():
+        _check_quiet_hours(findings, ("quiet_hours", name), hours)
+    for section, named in (("people", config.people), ("aliases", config.aliases)):
+        for name, one in named.items():
+            _check_quiet_names(config, findings, (section, name, "quiet"), one.quiet)
     _check_circles(config, findings)
 
 
@@ -103,6 +132,49 @@ def _check_rota(config: Config, findings: Findings, path: Path, rota: Rota) -> N
             parse_start(rota.start)
         except ValueError as error:
             findings.report_error((*path, "start"), error)
+
+
+def _check_quiet_hours(findings: Findings, path: Path, hours: QuietHours) -> None:
+    times = {}
+    for key, text in (("from", hours.from_), ("to", hours.to)):
+        try:
+            times[key] = parse_time_of_day(text)
+        except ValueError as error:
+            findings.report_error((*path, key), error)
+    days: frozenset[int] = frozenset()
+    if hours.days:
+        try:
+            days = parse_days(hours.days)
+        except ValueError as error:
+            findings.report_error((*path, "days"), error)
+    is_whole_day = len(times) == 2 and times["from"] % timedelta(days=1) == times["to"] % timedelta(days=1)
+    if is_whole_day and len(days or WEEKDAYS) == len(WEEKDAYS):
+        needs = ((*path, "from"), (*path, "days"))
+        findings.report((*path, "to"), "the quiet never ends", "write another time, or days: sat, sun", needs=needs)
+    if hours.timezone:
+        check_zone(findings, (*path, "timezone"), hours.timezone)
+    if hours.holidays and not _has_holidays(hours.holidays):
+        place = (*path, "holidays")
+        shown = findings.shown(place) or "this"
+        findings.report(place, f"{shown} is no country whose holidays are known", "write RU, or DE-BY for a part")
+
+
+def _has_holidays(place: str) -> bool:
+    import holidays  # noqa: PLC0415 - it is large, and few need it
+
+    country, _, subdivision = place.partition("-")
+    try:
+        holidays.country_holidays(country, subdiv=subdivision or None)
+    except NotImplementedError:
+        return False
+    return True
+
+
+def _check_quiet_names(config: Config, findings: Findings, path: Path, names: list[str]) -> None:
+    for number, name in enumerate(names):
+        if name not in config.quiet_hours:
+            hint = suggest(name, config.quiet_hours) or "write them below quiet_hours:"
+            findings.report(findings.item_path(path, number), "there are no such quiet hours", hint)
 
 
 def _is_fetched_safely(url: str) -> bool:

@@ -41,9 +41,9 @@ _WRITTEN = {
     "log.format": "json",
 }
 #: what the user's own name is in the example; else ``main``
-_NAMES = {"people": "anna", "aliases": "oncall", "rotas": "ops"}
+_NAMES = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night"}
 #: nobody needs them to begin with
-_HIDDEN = frozenset({"users", *_NAMES})
+_HIDDEN = frozenset({"users", "digest.default", *_NAMES})
 #: what a commented key shows where its default is nothing
 _SHOWN = {
     "smtp.listen[].certificate": "/etc/mailbridge/cert.pem",
@@ -78,6 +78,8 @@ _SHOWN = {
     "bounce.operator": "duty@example.org",
     "people.<name>.phone": '"+79991234567"',
     "aliases.<name>.rota": "ops",
+    "quiet_hours.<name>.from": '"23:00"',
+    "quiet_hours.<name>.to": '"07:00"',
     "rotas.<name>.start": "2026-01-05 09:00",
     "rotas.<name>.members": "[anna]",
     "rotas.<name>.timezone": "Europe/Moscow",
@@ -112,8 +114,9 @@ def _key(entry: Entry, path: str, indent: str, *, commented: bool) -> Iterator[s
     mark = "#" if commented else ""
     match entry.kind:
         case Keys(model=model):
-            yield f"{indent}{mark}{entry.key}:"
-            yield from _section(model, path, f"{indent}  ", commented=commented)
+            hidden = commented or path in _HIDDEN
+            yield f"{indent}{'#' if hidden else ''}{entry.key}:"
+            yield from _section(model, path, f"{indent}  ", commented=hidden)
         case Mapping(value=Keys(model=model)):
             yield f"{indent}{mark}{entry.key}:"
             yield f"{indent}  {mark}{_NAMES.get(path, 'main')}:"

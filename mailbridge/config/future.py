@@ -8,11 +8,9 @@ NOT_AVAILABLE = "not available in this version"
 KEYS = frozenset(
     {
         "api",
-        "digest",
         "escalation",
         "inbound",
         "profiles",
-        "quiet_hours",
         "routes",
         "rules",
     }

@@ -435,6 +435,7 @@ class Person(Section):
     """Somebody alerts go to."""
 
     phone: str = Field(description="The number, with its plus: `+79991234567`. It is allowed by standing here.")
+    quiet: Words = Field(default=[], description="Names of `quiet_hours` that hold for this number.")
 
 
 class Alias(Section):
@@ -447,6 +448,7 @@ class Alias(Section):
         description="People, numbers and other aliases. May stand alone: `admins: [anna, boris]`.",
     )
     rota: str = Field(default="", description="The rota that says who it is now, instead of `to`.")
+    quiet: Words = Field(default=[], description="Names of `quiet_hours` that hold for mail to this name.")
 
 
 class Rota(Section):
@@ -475,6 +477,55 @@ class Rota(Section):
     )
 
 
+class QuietHours(Section):
+    """When somebody is not to be woken: what comes then goes out as one message when they end."""
+
+    from_: str = Field(alias="from", description="The time of day they begin, `23:00`.")
+    to: str = Field(description="The time of day they end, `07:00`; that of the next day where it is not later.")
+    days: str = Field(default="", description="The weekdays they begin on: `mon-fri`, `sat, sun`. Empty: all.")
+    timezone: str = Field(default="", description="Such as `Europe/Moscow`. Empty: the machine's own.")
+    pass_: Words = Field(default=[], alias="pass", description="Severities that break through, such as `critical`.")
+    holidays: str = Field(
+        default="", description="Country (`RU`) or part of it (`DE-BY`) on whose holidays the whole day is quiet."
+    )
+
+
+class Digest(Section):
+    """How a storm becomes few messages."""
+
+    window: Duration = Field(
+        default=300.0,
+        ge=1,
+        le=_DAY,
+        description="The first alert goes at once, the rest of this time becomes one message. "
+        "Doubles while the storm lasts.",
+    )
+    longest: Duration = Field(default=3600.0, ge=1, le=_DAY, description="How long the window grows at most.")
+    repeat: Duration = Field(
+        default=4 * 3600.0,
+        ge=1,
+        le=_DAY,
+        description="Repeats of what was told already are counted, and told with what is new, or after this time.",
+    )
+    pass_: Words = Field(
+        default=[], alias="pass", description="Severities of which a new problem goes out at once, such as `critical`."
+    )
+
+
+class Digests(Section):
+    """Storms of alerts: one message for many."""
+
+    default: Digest | None = Field(
+        default=None, description="Applies to all mail that no rule decides about, for each recipient by itself."
+    )
+    hold_recovery: Duration = Field(
+        default=60.0,
+        ge=0,
+        le=_DAY,
+        description="A problem and its recovery within this time cancel each other, where both still wait.",
+    )
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -497,6 +548,10 @@ class Config(Section):
         description='Names for people, numbers and rotas; the name is a recipient. `"*"` takes every name nobody has.',
     )
     rotas: dict[str, Rota] = Field(default={}, description="Who is on duty when, by a name of your own.")
+    quiet_hours: dict[str, QuietHours] = Field(
+        default={}, description="When people are not to be woken, by a name of your own."
+    )
+    digest: Digests = Field(default=Digests(), description="Storms of alerts: one message for many.")
     bounce: Bounce = Field(default=Bounce(), description="How senders hear of failures.")
     web: Web = Field(default=Web(), description="HTTP: health, metrics, callbacks.")
     log: Log = Field(default=Log(), description="What is written to stdout.")

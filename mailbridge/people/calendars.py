@@ -128,6 +128,14 @@ class Calendars:
         self._told[name] = strangers
 
 
+async def load_calendars(rotas: Mapping[str, RotaSettings], store: Store, clock: Clock) -> Mapping[str, Calendar]:
+    """Return the calendars of *rotas* as the running bridge last read them. Raises StoreError."""
+    calendars = Calendars(store=store, clock=clock)
+    found = calendars.configure(rotas)
+    await calendars.load()
+    return found
+
+
 def _source(settings: RotaSettings) -> str:
     """Return what tells the calendars of two addresses apart, and of two zones: their whole days differ."""
     return hashlib.sha256(f"{settings.ics}\0{settings.timezone}".encode()).hexdigest()[:32]
