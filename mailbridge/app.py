@@ -56,7 +56,7 @@ from mailbridge.people.handling import Handling
 from mailbridge.pressure import Pressure
 from mailbridge.queue.contract import GatewayState, NewMail, Store
 from mailbridge.queue.kept import Waiting
-from mailbridge.reception import Reception
+from mailbridge.reception import Reader, Reception
 from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.mailer import Mailer
 from mailbridge.report.relay import Relay
@@ -320,10 +320,10 @@ class Bridge:
 
     def _build_front(self, config: Config) -> _Front:
         known = Known(read_limits(config.limits), self._clock, self._spread)
-        reception = self._build_reception(config, known)
         calendars = self._calendars.configure(config.rotas)
         self._calendars.knows = Directory(config, calendars).knows
         doorman = build_doorman(config, calendars=calendars, clock=self._clock)
+        reception = self._build_reception(config, known, build_reader(config, doorman))
         return _Front(reception, doorman, known, meter=self._meter, clock=self._clock)
 
     def _spread(self, news: News) -> None:
@@ -333,10 +333,10 @@ class Bridge:
     def _all_news(self) -> News:
         return self._front.known.all_news()
 
-    def _build_reception(self, config: Config, known: Known) -> Reception:
+    def _build_reception(self, config: Config, known: Known, reader: Reader) -> Reception:
         return Reception(
             settings=build_intake_settings(config, self._node if self._membership is not None else None),
-            reader=build_reader(config),
+            reader=reader,
             store=self._store,
             watch=self._watch,
             pressure=self._pressure,

@@ -11,7 +11,7 @@ from datetime import datetime
 
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.model import Config
-from mailbridge.intake.address import Addresses
+from mailbridge.intake.address import Addresses, quote_local
 from mailbridge.intake.compose import Composer
 from mailbridge.intake.numbers import NumberPolicy
 from mailbridge.intake.parse import parse_mail
@@ -19,14 +19,17 @@ from mailbridge.limiter import read_limits
 from mailbridge.model.alert import Decision
 from mailbridge.model.ids import new_mail_id
 from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
-from mailbridge.model.message import Message
+from mailbridge.model.reading import UNREAD
 from mailbridge.people.directory import Directory
 from mailbridge.people.handling import Handling
 from mailbridge.people.rota import Calendar
+from mailbridge.planner import Planned, Planner
+from mailbridge.profiles.load import load_profiles
 from mailbridge.queue.contract import NewMail
 from mailbridge.queue.kept import Gather
-from mailbridge.reception import Gathers, Reader, Settings, prepare, with_each_number
+from mailbridge.reception import Gathers, Reader, Settings, prepare
 from mailbridge.report.policy import is_reportable
+from mailbridge.rules.engine import Rules
 
 
 def build_doorman(
@@ -41,20 +44,33 @@ def build_doorman(
     )
 
 
-#: what the rules say of one message; without rules nothing is decided
-Decide = Callable[[Mail, Recipient, Message], Decision]
+#: what was decided about one message, as far as it may have to wait
+Decide = Callable[[Mail, Planned], Decision]
 
 
-def build_gathers(config: Config, decide: Decide = lambda _mail, _recipient, _message: Decision()) -> Gathers | None:
+def build_gathers(config: Config, decide: Decide = lambda _mail, _planned: Decision()) -> Gathers | None:
     """Return what says whether a message may have to wait; None where nothing in *config* lets any."""
     handling = Handling(config)
     if not handling:
         return None
 
-    def gather(mail: Mail, recipient: Recipient, message: Message, now: datetime) -> Gather | None:
-        return handling.gather(decide(mail, recipient, message), recipient, message, now)
+    def gather(mail: Mail, planned: Planned, now: datetime) -> Gather | None:
+        return handling.gather(decide(mail, planned), planned.recipient, planned.message, now)
 
     return gather
+
+
+def build_planner(config: Config, doorman: Addresses) -> Planner:
+    """Return who decides what becomes of a mail, as *config* has it. Raises ConfigError for bad profiles."""
+    domain = next((name for name, channel in config.smtp.domains.items() if channel == "sms"), "")
+
+    def resolve(word: str, client: Client) -> Sequence[Recipient]:
+        return doorman.recipient(word if "@" in word else f"{quote_local(word)}@{domain}", client).each()
+
+    return Planner(
+        composer=Composer(config.message), profiles=load_profiles(config.profiles), rules=Rules(config.rules),
+        resolve=resolve, profile=config.message.profile,
+    )  # fmt: skip
 
 
 def build_intake_settings(config: Config, node: str | None = None) -> Settings:
@@ -69,8 +85,11 @@ def build_intake_settings(config: Config, node: str | None = None) -> Settings:
     )
 
 
-def build_reader(config: Config) -> Reader:
-    """Return who makes of a mail what is to be stored, as *config* has it."""
+def build_reader(config: Config, doorman: Addresses) -> Reader:
+    """Return who makes of a mail what is to be stored, as *config* has it; *doorman* knows whom its rules name.
+
+    Raises: ConfigError for bad profiles.
+    """
 
     def reportable(sender: str, mail: Mail) -> bool:
         return is_reportable(sender, mail, bounce_from=config.bounce.from_)
@@ -78,7 +97,7 @@ def build_reader(config: Config) -> Reader:
     return Reader(
         settings=build_intake_settings(config),
         parse=parse_mail,
-        compose=Composer(config.message).compose_all,
+        plan=build_planner(config, doorman).plan_received,
         is_reportable=reportable,
         gathers=build_gathers(config),
     )
@@ -98,7 +117,10 @@ def prepare_text(
         client=client,
         received_at=now,
     )
-    received = with_each_number(received)
-    messages = Composer(config.message).compose_all(mail, received.recipients, now)
+    each = [one for recipient in recipients for one in recipient.each()]
+    messages = Composer(config.message).compose_all(mail, each, now)
+    planned = [
+        Planned(message=message, recipient=one, reading=UNREAD) for message, one in zip(messages, each, strict=True)
+    ]
     settings = build_intake_settings(config)
-    return prepare(received, mail, messages, settings=settings, reportable=False, is_repeatable=True)
+    return prepare(received, mail, planned, settings=settings, reportable=False, is_repeatable=True)

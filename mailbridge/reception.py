@@ -1,6 +1,6 @@
 """Where the door's mail becomes messages on disk, and the answer to DATA is found.
 
-    ReceivedMail -> parse -> compose -> (is there room) -> Store.put -> (wait for the verdict) -> Reply
+    ReceivedMail -> parse -> plan -> (is there room) -> Store.put -> (wait for the verdict) -> Reply
 
 The answer is given only after the mail is committed. Whoever calls may be cancelled; the commit happens whole or not.
 The reading and deciding is intake's, the keeping is the queue's, the sending is delivery's; here they meet.
@@ -25,16 +25,23 @@ from mailbridge.errors import Rejected
 from mailbridge.model import reply as replies
 from mailbridge.model.ids import message_id
 from mailbridge.model.limits import DoorRates
-from mailbridge.model.mail import Mail, ReceivedMail, Recipient
+from mailbridge.model.mail import Mail, ReceivedMail
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import Accepted, Outcome, Refused
 from mailbridge.model.reply import Reply
+from mailbridge.model.state import State
+from mailbridge.planner import Planned
 from mailbridge.pressure import Pressure
-from mailbridge.queue.contract import DedupeKey, NewMail, NewMessage, PutResult, Store
+from mailbridge.queue.contract import DedupeKey, Detail, Json, NewMail, NewMessage, PutResult, Store
 from mailbridge.queue.kept import Gather
+from mailbridge.rules.engine import Action
 
 log = structlog.get_logger()
 
+#: what a rule wants done -> the state a message begins in; a digest is gathered while it is queued
+_STATES = {
+    Action.SEND: State.QUEUED, Action.DIGEST: State.QUEUED, Action.HOLD: State.HELD, Action.DROP: State.SUPPRESSED,
+}  # fmt: skip
 #: how long a mail repeated by its client is known, by its Message-ID and by its bytes (docs/explain/durability.md)
 _KNOWN_BY_ID_S = 86400.0
 _KNOWN_BY_BYTES_S = 60.0
@@ -57,10 +64,10 @@ class Settings:
     rates: DoorRates = field(default_factory=DoorRates)
 
 
+#: what becomes of a mail: its messages in one group for each recipient, in order; raises errors.Rejected
+Plan = Callable[[ReceivedMail, Mail], Sequence[Sequence[Planned]]]
 #: what a message may have to wait for; None: it goes out by itself
-Gathers = Callable[[Mail, Recipient, Message, datetime], Gather | None]
-#: intake's composing: one message for each recipient, in order; raises errors.Rejected
-Compose = Callable[[Mail, Sequence[Recipient], datetime], Sequence[Message]]
+Gathers = Callable[[Mail, Planned, datetime], Gather | None]
 
 
 class Reader:
@@ -71,7 +78,7 @@ class Reader:
         *,
         settings: Settings,
         parse: Callable[[bytes], Mail],
-        compose: Compose,
+        plan: Plan,
         is_reportable: Callable[[str, Mail], bool],
         gathers: Gathers | None = None,
     ) -> None:
@@ -79,7 +86,7 @@ class Reader:
         self._gathers = gathers
         self._settings = settings
         self._parse = parse
-        self._compose = compose
+        self._plan = plan
         self._is_reportable = is_reportable
 
     def read(self, received: ReceivedMail) -> tuple[NewMail, tuple[int, ...]]:
@@ -92,14 +99,13 @@ class Reader:
             "received", id=received.id, client=received.client.address, user=received.client.user,
             sender=received.sender, recipients=len(received.recipients), size_bytes=len(received.content),
         )  # fmt: skip
-        counts = tuple(len(recipient.each()) for recipient in received.recipients)
-        received = with_each_number(received)
-        messages = self._compose(mail, received.recipients, received.received_at)
+        groups = self._plan(received, mail)
+        planned = [one for group in groups for one in group]
         reportable = self._is_reportable(received.sender, mail)
         new = prepare(
-            received, mail, messages, settings=self._settings, reportable=reportable, gathers=self._gathers
+            received, mail, planned, settings=self._settings, reportable=reportable, gathers=self._gathers
         )  # fmt: skip
-        return new, counts
+        return new, tuple(len(group) for group in groups)
 
 
 class Reception:
@@ -165,6 +171,8 @@ class Reception:
             if verdicts is not None:
                 verdicts.drop(result.duplicates)
                 verdicts.drop(result.waiting)
+                # what a rule keeps back gets no answer to wait for
+                verdicts.drop([message.id for message in new.messages if message.state is not State.QUEUED])
             for message in new.messages:
                 _log_queued(message, result)
             self._wake()
@@ -202,38 +210,31 @@ def with_sender(mail: Mail, sender: str) -> Mail:
     return mail if mail.from_address or mail.from_name else replace(mail, from_address=sender)
 
 
-def with_each_number(received: ReceivedMail) -> ReceivedMail:
-    """Return *received* with one recipient for each number its recipients stand for; pure."""
-    if not any(recipient.others for recipient in received.recipients):
-        return received
-    return replace(received, recipients=tuple(one for recipient in received.recipients for one in recipient.each()))
-
-
 def prepare(
     received: ReceivedMail,
     mail: Mail,
-    composed: Sequence[Message],
+    planned: Sequence[Planned],
     *,
     settings: Settings,
     reportable: bool,
     is_repeatable: bool = False,
     gathers: Gathers | None = None,
 ) -> NewMail:
-    """Return what is to be stored of *received*, which reads as *mail* and became *composed*; pure.
+    """Return what is to be stored of *received*, which reads as *mail* and becomes *planned*; pure.
 
     *is_repeatable*: the same again is meant (a person at the command line), so no duplicate is looked for.
     """
     now = received.received_at
-    expires_at = now + timedelta(seconds=settings.lifetime_s)
     messages = tuple(
         NewMessage(
-            id=message_id(received.id, number), message=message, recipient=recipient.address,
-            notify=recipient.notify, orcpt=recipient.orcpt, detail={"notes": list(message.notes)},
-            next_attempt_at=now, expires_at=expires_at,
-            dedupe=() if is_repeatable else _dedupe_keys(received, mail, message, now),
-            gather=None if gathers is None else gathers(mail, recipient, message, now),
+            id=message_id(received.id, number), message=one.message, recipient=one.recipient.address,
+            notify=one.recipient.notify, orcpt=one.recipient.orcpt, state=_STATES[one.decision.action],
+            detail=_detail(one), next_attempt_at=now,
+            expires_at=now + timedelta(seconds=one.decision.lifetime_s or settings.lifetime_s),
+            dedupe=() if is_repeatable else _dedupe_keys(received, mail, one.message, now),
+            gather=None if gathers is None else gathers(mail, one, now),
         )
-        for number, (recipient, message) in enumerate(zip(received.recipients, composed, strict=True), start=1)
+        for number, one in enumerate(planned, start=1)
     )  # fmt: skip
     verdict_ends_at = now + timedelta(seconds=settings.verdict_wait_s + 5)
     return NewMail(
@@ -246,6 +247,16 @@ def prepare(
             client=received.client.address, user=received.client.user, sender=received.sender
         ),
     )  # fmt: skip
+
+
+def _detail(planned: Planned) -> Detail:
+    """Return what the history says of a message's beginning: its notes, and who decided."""
+    detail: dict[str, Json] = {"notes": list(planned.message.notes)}
+    if planned.decision.rule is not None:
+        detail |= {"rule": planned.decision.rule}
+    if planned.decision.action is not Action.SEND:
+        detail |= {"action": planned.decision.action.value}
+    return detail
 
 
 def _refused_alone(ids: Sequence[str], answers: Sequence[Reply], each: Sequence[int] | None) -> list[str]:
@@ -265,7 +276,13 @@ def _log_queued(message: NewMessage, result: PutResult) -> None:
     original = result.duplicates.get(message.id)
     sms = message.message
     if original is None:
-        log.info("queued", id=message.id, phone=sms.phone, parts=sms.parts, alphabet=sms.alphabet.value)
+        named = {key: value for key, value in (("rule", sms.rule), ("profile", sms.profile)) if value is not None}
+        if message.state is State.SUPPRESSED:
+            log.info("rejected", id=message.id, phone=sms.phone, because="a rule drops it", **named)
+            return
+        if message.state is State.HELD:
+            named["state"] = message.state.value
+        log.info("queued", id=message.id, phone=sms.phone, parts=sms.parts, alphabet=sms.alphabet.value, **named)
     else:
         log.info("rejected", id=message.id, phone=sms.phone, because="duplicate", duplicate_of=original)
 

@@ -40,6 +40,18 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "smtp": ({"clock", "config.model", "errors", "model"}, "the door delivers nothing: its way on is smtp.contract"),
     "intake": ({"config.model", "config.units", "errors", "model"}, "pure: bytes and settings to messages"),
+    "profiles": (
+        {"config.patterns", "config.profiles", "errors", "intake.segments", "intake.template", "model"},
+        "reads a mail as its device meant it; the devices are data",
+    ),
+    "rules": (
+        {"config.model", "config.patterns", "config.times", "intake.options", "model"},
+        "pure: a mail and the time to what is done with it",
+    ),
+    "planner": (
+        {"errors", "intake.compose", "model", "profiles.reader", "rules.engine"},
+        "profile, rules and composing in their order",
+    ),
     "queue": ({"errors", "model"}, "keeps what was promised, whoever asks; knows neither SMTP nor HTTP"),
     "gateway": ({".", "clock", "config.model", "errors", "model"}, "a carrier does not know who sends through it"),
     "delivery": (
@@ -61,13 +73,17 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "who is meant and when: knows neither mails nor gateways; the store keeps what must last",
     ),
     "reception": (
-        {"clock", "delivery.watch", "errors", "model", "pressure", "queue.contract", "queue.kept"},
+        {
+            "clock", "delivery.watch", "errors", "model", "planner", "pressure", "queue.contract", "queue.kept",
+            "rules.engine",
+        },
         "joins door, intake and queue by functions that are handed in, and waits for verdicts",
     ),
     "front": (
         {
             "clock", "config.model", "intake", "limiter", "model", "people.directory", "people.handling",
-            "people.rota", "queue.contract", "queue.kept", "reception", "report.policy",
+            "people.rota", "planner", "profiles.load", "queue.contract", "queue.kept", "reception", "report.policy",
+            "rules.engine",
         },
         "what stands before the queue, in the bridge's own process or in a worker: it loads neither store nor gateway",
     ),
@@ -101,8 +117,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            ".", "admin", "app", "clock", "config", "errors", "failpoints", "front", "gateway.contract", "intake.compose",
-            "intake.parse", "lean", "log", "model", "people", "pressure", "queue.connect", "queue.contract", "simulator", "workers.worker",
+            ".", "admin", "app", "clock", "config", "errors", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
+            "intake.parse", "lean", "log", "model", "people", "planner", "pressure", "queue.connect", "queue.contract", "simulator", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),
@@ -122,6 +138,7 @@ LIBRARIES: dict[str, set[str]] = {
     "icalendar": {"people"},
     "jinja2": {"config", "intake", "simulator"},
     "phonenumbers": {"intake"},
+    "re2": {"config"},
     "prometheus_client": {"meter", "web"},
     "psycopg": {"queue"},
     "pydantic": {"cli", "config", "web"},

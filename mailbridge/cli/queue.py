@@ -77,12 +77,12 @@ def build_filter(
 
 
 def _phone(config: Config, text: str) -> str:
-    from mailbridge.cli.send import _quoted
     from mailbridge.front import build_doorman
+    from mailbridge.intake.address import quote_local
 
     domain = next(iter(config.smtp.domains))
     try:
-        return build_doorman(config).recipient(f"{_quoted(text)}@{domain}", Client(address="local")).phone
+        return build_doorman(config).recipient(f"{quote_local(text)}@{domain}", Client(address="local")).phone
     except IntakeError as refusal:
         fail(f"--phone {text}: {refusal.reply.text}", 2)
 

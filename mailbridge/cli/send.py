@@ -33,6 +33,7 @@ async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path
     """Queue TEXT for each PHONE; TEXT `-` is read from stdin. The running bridge sends it."""
     from mailbridge.admin import message_json
     from mailbridge.front import build_doorman, prepare_text
+    from mailbridge.intake.address import quote_local
     from mailbridge.model.mail import Client
     from mailbridge.people.calendars import load_calendars
     from mailbridge.pressure import check_room
@@ -48,7 +49,7 @@ async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path
     async with opened_store(config) as store:
         doorman = build_doorman(config, calendars=await load_calendars(config.rotas, store, SystemClock()))
         try:
-            recipients = [doorman.recipient(f"{_quoted(phone)}@{domain}", client) for phone in phones]
+            recipients = [doorman.recipient(f"{quote_local(phone)}@{domain}", client) for phone in phones]
             new = prepare_text(config, text, recipients, sender=sender, client=client, now=datetime.now(UTC))
         except IntakeError as refusal:
             fail(f"refused: {refusal.reply}", EXIT_FAILED)
@@ -63,9 +64,3 @@ async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path
     else:
         for row in rows:
             click.echo(f"queued as {row.id}: {row.message.phone}, {row.parts} part(s)")
-
-
-def _quoted(phone: str) -> str:
-    """Write what a person types for a phone as a local part (RFC 5321 4.1.2)."""
-    bare = "".join(phone.split())
-    return bare if bare.replace("+", "").replace("-", "").replace(".", "").isalnum() else f'"{bare}"'

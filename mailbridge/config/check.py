@@ -1,7 +1,7 @@
 """What keys mean together, section by section; everything a single key cannot know about itself.
 
 Runs last, on a model whose wrong keys were replaced by their defaults.
-The only I/O is looking whether named TLS files can be read.
+The only I/O is looking whether named TLS files can be read, and reading the folder of device profiles.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import re
 from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.check_gateways import check_gateways
 from mailbridge.config.check_people import check_people
+from mailbridge.config.check_rules import check_rules
 from mailbridge.config.check_smtp import check_smtp
 from mailbridge.config.model import Config, MessageDefaults
+from mailbridge.config.problems import Problem
 from mailbridge.config.regions import REGIONS
 from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.config.tree import Findings
@@ -23,8 +25,8 @@ _ADDRESS = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z
 _SENDER = re.compile(r"\+?[0-9]{1,15}|[ -~]{1,11}")
 
 
-def check(config: Config, findings: Findings, *, need_gateway: bool) -> None:
-    """Report every combination that cannot work or is not safe."""
+def check(config: Config, findings: Findings, *, need_gateway: bool) -> list[Problem]:
+    """Report every combination that cannot work or is not safe; return the problems of other files it names."""
     check_smtp(config, findings)
     _check_numbers(config, findings)
     _check_message(config, findings)
@@ -33,6 +35,7 @@ def check(config: Config, findings: Findings, *, need_gateway: bool) -> None:
     _check_queue(config, findings)
     _check_bounce(config, findings)
     _check_web(config, findings)
+    return check_rules(config, findings)
 
 
 def _check_numbers(config: Config, findings: Findings) -> None:

@@ -43,7 +43,7 @@ _WRITTEN = {
 #: what the user's own name is in the example; else ``main``
 _NAMES = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night"}
 #: nobody needs them to begin with
-_HIDDEN = frozenset({"users", "digest.default", *_NAMES})
+_HIDDEN = frozenset({"users", "rules", "digest.default", *_NAMES})
 #: what a commented key shows where its default is nothing
 _SHOWN = {
     "smtp.listen[].certificate": "/etc/mailbridge/cert.pem",
@@ -76,6 +76,35 @@ _SHOWN = {
     "bounce.from": "mailer-daemon@sms.example.org",
     "bounce.smarthost": "smtp://127.0.0.1:25",
     "bounce.operator": "duty@example.org",
+    "message.fit": "cheapest",
+    "rules[].name": "night pages",
+    "rules[].match.from": '"nagios@*"',
+    "rules[].match.recipient": '"*@sms.local"',
+    "rules[].match.subject": '"re:(?i)critical"',
+    "rules[].match.text": '"*disk*"',
+    "rules[].match.header": '{X-Priority: "1*"}',
+    "rules[].match.network": "10.0.0.0/8",
+    "rules[].match.user": "zabbix",
+    "rules[].match.time": '"22:00-08:00"',
+    "rules[].match.days": "mon-fri",
+    "rules[].match.profile": "nagios",
+    "rules[].match.severity": "critical",
+    "rules[].match.event": "problem",
+    "rules[].set.text": '"{{ short }}"',
+    "rules[].set.sender": "NAGIOS",
+    "rules[].set.translit": "auto",
+    "rules[].set.fit": "cheapest",
+    "rules[].set.profile": "generic",
+    "rules[].set.max_parts": "1",
+    "rules[].set.channel": "sms",
+    "rules[].set.flash": "true",
+    "rules[].set.time": "9-21",
+    "rules[].set.valid": "2h",
+    "rules[].set.lifetime": "1h",
+    "rules[].set.gateway": "main",
+    "rules[].to": "[+oncall]",
+    "rules[].action": "send",
+    "rules[].timezone": "Europe/Moscow",
     "people.<name>.phone": '"+79991234567"',
     "aliases.<name>.rota": "ops",
     "quiet_hours.<name>.from": '"23:00"',

@@ -10,9 +10,7 @@ KEYS = frozenset(
         "api",
         "escalation",
         "inbound",
-        "profiles",
         "routes",
-        "rules",
     }
 )
 #: channels of a recipient domain

@@ -61,7 +61,7 @@ def load_config(path: Path | str, *, environ: Mapping[str, str], need_gateway: b
     root = read_secret_files(root, findings)
     findings.root = _resolve_files(root)
     config = validate(findings)
-    check(config, findings, need_gateway=need_gateway)
+    problems += check(config, findings, need_gateway=need_gateway)
     if problems or findings.problems:
         raise ConfigError(_sorted([*problems, *findings.problems], order))
     return _complete(config)
@@ -119,12 +119,14 @@ def _unreadable(path: Path, error: OSError | ValueError) -> Problem:
 
 
 def _resolve_files(root: Node) -> Node:
-    """Let relative names of TLS files and calendars count from the file they are written in."""
+    """Let relative names of TLS files, calendars and profiles count from the file they are written in."""
 
     def resolved(path: TreePath, text: str, node: Node) -> Node:
         if path[:2] == ("smtp", "listen") and path[-1] in _FILE_KEYS and text:
             return replace(node, value=str(resolve(text, node)))
         if path[:1] == ("rotas",) and path[-1] == "ics" and text and "://" not in text:
+            return replace(node, value=str(resolve(text, node)))
+        if path == ("profiles",) and text:
             return replace(node, value=str(resolve(text, node)))
         return node
 

@@ -53,9 +53,15 @@ def _lower_keys(value: object) -> object:
     return value
 
 
+def _one_or_list(value: object) -> object:
+    """Let a list be written as one item; commas belong to it, for it may be a pattern."""
+    return [value] if isinstance(value, str) else value
+
+
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
 Words = Annotated[list[str], BeforeValidator(_split_words)]
+Patterns = Annotated[list[str], BeforeValidator(_one_or_list)]
 #: a URL that may hold a password: never shown, may be given as ``x_file``
 SECRET_URL: dict[str, JsonValue] = {"secret_url": True}
 
@@ -232,7 +238,24 @@ class MessageDefaults(Section):
     translit: Literal["0", "1", "2", "auto"] = Field(
         default="0", description="Transliteration: 0, 1 or 2 as the gateway has it, or `auto`."
     )
-    max_parts: int = Field(default=3, ge=1, le=20, description="Longest SMS in parts; a longer text is cut.")
+    fit: Literal["faithful", "folded", "cheapest"] | None = Field(
+        default=None,
+        description="How far a text may be changed to save parts: `faithful` not at all, `folded` its typography "
+        "(quotes, dashes, ё, №), `cheapest` also its letters and words (`critical` becomes `crit`). "
+        "Left out: `translit` alone decides.",
+    )
+    profile: str = Field(
+        default="auto",
+        description="Device profile that says a mail in one line: `auto` recognises it, `generic` never does, or a "
+        "profile's name. The line stands in place of the default `text`; a `text` of your own finds it as `short`.",
+    )
+    max_parts: int = Field(
+        default=3,
+        ge=1,
+        le=20,
+        description="Longest SMS in parts; a longer text is cut. A profile's line is one part unless a rule or the "
+        "mail asks for more.",
+    )
 
 
 class Spending(Section):
@@ -526,6 +549,83 @@ class Digests(Section):
     )
 
 
+class Match(Section):
+    """What a rule looks at. All that is written must hold; of several patterns any one is enough.
+
+    A pattern is a glob for the whole value in any case (`*`, `?`), or RE2 after `re:`, found anywhere in it.
+    """
+
+    # ``from`` is a Python keyword
+    from_: Patterns | None = Field(
+        default=None, alias="from", description="The sender: of the envelope, or of the mail's From."
+    )
+    recipient: Patterns | None = Field(
+        default=None, description="The recipient's address as given, without its options, or its number `+7…`."
+    )
+    subject: Patterns | None = Field(default=None, description="The subject.")
+    text: Patterns | None = Field(default=None, description='The text a person would read: `"*disk*"`.')
+    header: dict[str, Patterns] | None = Field(
+        default=None, description='Header fields by name: `{X-Priority: "1*"}`. One that is missing fits nothing.'
+    )
+    network: Words | None = Field(default=None, description="The client's network or address; also `unix`, `local`.")
+    user: Patterns | None = Field(default=None, description="The name the client signed in with.")
+    time: Words | None = Field(default=None, description="Times of day, `22:00-08:00`.")
+    days: Words | None = Field(default=None, description="Days of the week, `mon-fri` or `sat, sun`.")
+    profile: Words | None = Field(default=None, description="The device profile that understood the mail.")
+    severity: Words | None = Field(
+        default=None, description="What a profile found: `critical`, `warning`, `info`, `ok`, `unknown`."
+    )
+    event: Words | None = Field(
+        default=None, description="What a profile found: `problem`, `recovery` and other words of devices."
+    )
+
+
+class RuleSettings(Section):
+    """What a rule says of a message, unless its mail says otherwise."""
+
+    text: str | None = Field(default=None, description="Template, as `message.text`.")
+    sender: str | None = Field(default=None, description="Sender name.")
+    translit: Literal["0", "1", "2", "auto"] | None = Field(default=None, description="As `message.translit`.")
+    fit: Literal["faithful", "folded", "cheapest"] | None = Field(default=None, description="As `message.fit`.")
+    profile: str | None = Field(default=None, description="As `message.profile`.")
+    max_parts: int | None = Field(default=None, ge=1, le=20, description="As `message.max_parts`.")
+    channel: str | None = Field(default=None, description="`sms` or `flash`.")
+    flash: bool | None = Field(default=None, description="Shown at once, not kept by the phone.")
+    time: str | None = Field(
+        default=None, description="When to send: `+30` minutes from now, or `9-21`, the hours of the day."
+    )
+    valid: str | None = Field(default=None, description="How long the operator tries, `2h` or `1:30`.")
+    lifetime: Annotated[Duration, Field(ge=0.1, le=30 * _DAY)] | None = Field(
+        default=None, description="How long delivery is tried, as `queue.lifetime`."
+    )
+    gateway: str | None = Field(default=None, description="The gateway to send through.")
+
+
+class Rule(Section):
+    """One rule; the first that fits a recipient's mail decides, unless it says `continue: true`."""
+
+    name: str = Field(
+        default="", max_length=60, description="Shown in the log, the history and `explain`. Empty: its number."
+    )
+    match: Match = Field(default=Match(), description="What must hold. Left out: every mail fits.")
+    # ``set`` is the name of a type
+    set_: RuleSettings = Field(default=RuleSettings(), alias="set", description="Options of the message.")
+    to: Words | None = Field(
+        default=None,
+        description="Recipients instead of the one given: numbers, addresses, names. `+oncall` adds one.",
+    )
+    action: Literal["send", "drop", "hold", "digest"] | None = Field(
+        default=None,
+        description="`drop` keeps it in the history alone, `hold` waits for a person, `digest` gathers. "
+        "Left out: `send`, or what a rule before it said.",
+    )
+    # ``continue`` is a Python keyword
+    continue_: bool = Field(default=False, alias="continue", description="Go on to the rules that follow.")
+    timezone: str = Field(
+        default="", description="Zone of `time` and `days`, such as `Europe/Moscow`. Empty: the machine's own."
+    )
+
+
 class Config(Section):
     """The whole configuration."""
 
@@ -537,6 +637,12 @@ class Config(Section):
     )
     limits: LimitSettings = Field(
         default=LimitSettings(), description="How many messages in which time, and what may be spent."
+    )
+    profiles: str = Field(
+        default="", description="Folder of device profiles of your own (`*.yaml`), beside the built-in ones."
+    )
+    rules: list[Rule] = Field(
+        default=[], description="What is done with which mails, in order; the first that fits decides."
     )
     gateways: dict[str, SmscGateway] = Field(
         default={}, description="Accounts at carriers by a name of your own; at least one."

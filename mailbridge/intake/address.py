@@ -85,6 +85,12 @@ class Addresses:
         return parse_recipient(address, domains=self._domains, numbers=self._numbers, aliases=self._aliases)
 
 
+def quote_local(word: str) -> str:
+    """Write what a person types for a phone or a name as a local part (RFC 5321 4.1.2)."""
+    bare = "".join(word.split())
+    return bare if bare.replace("+", "").replace("-", "").replace(".", "").isalnum() else f'"{bare}"'
+
+
 def parse_path(
     raw: str | bytes, *, legacy: bool = False, syntax: Reply = BAD_ADDRESS, relay: Reply = UNKNOWN_DOMAIN
 ) -> Path:

@@ -8,7 +8,7 @@ Must not refuse a mail for an option that is merely odd: the alert goes out, wit
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -18,11 +18,14 @@ from mailbridge.config.model import MessageDefaults
 from mailbridge.errors import Rejected
 from mailbridge.intake.fold import fold, gateway_translit, transliterate
 from mailbridge.intake.options import NOTHING, Options, read_address, read_headers, sender_note
-from mailbridge.intake.segments import MAX_TEXT_CHARS, count_segments, fit
+from mailbridge.intake.segments import MAX_TEXT_CHARS, count_segments
+from mailbridge.intake.segments import fit as fit_parts
+from mailbridge.intake.shorten import abbreviate
 from mailbridge.intake.template import MAX_VALUE_CHARS, Template, compile_template, fold_blanks
 from mailbridge.model import reply
 from mailbridge.model.mail import Mail, Recipient
 from mailbridge.model.message import Alphabet, Message
+from mailbridge.model.reading import UNREAD, Reading
 
 AUTO = "auto"
 NO_TEXT = "(no text)"
@@ -32,6 +35,17 @@ _NOBODYS = frozenset({
     "application/x-pkcs7-signature", "message/delivery-status", "text/calendar", "text/rfc822-headers",
 })  # fmt: skip
 _MAX_NAMES = 3
+#: the ways to write a text, most faithful first
+_WAYS: tuple[tuple[str, Callable[[str], str]], ...] = (
+    ("faithful", str), ("folded", fold), ("transliterated", transliterate), ("abbreviated", abbreviate),
+)  # fmt: skip
+#: ``message.fit``, or ``translit: auto`` -> the ways it allows
+_ALLOWED = {
+    "faithful": {"faithful"},
+    "folded": {"faithful", "folded"},
+    AUTO: {"faithful", "folded", "transliterated"},
+    "cheapest": {"faithful", "folded", "transliterated", "abbreviated"},
+}
 _MAX_NAME_CHARS = 24
 _MAX_ENDING_CHARS = 5
 
@@ -40,7 +54,7 @@ _MAX_ENDING_CHARS = 5
 class Candidate:
     """One way to write a text; *parts* is before any cutting."""
 
-    #: ``faithful``, ``folded`` or ``transliterated``
+    #: ``faithful``, ``folded``, ``transliterated`` or ``abbreviated``
     name: str
     text: str
     alphabet: Alphabet
@@ -75,66 +89,125 @@ class Composer:
             flash=False,
         )
         self._template = compile_template(settings.text)
+        #: the administrator asks for nothing of their own: a profile's line stands in its place
+        self._takes_lines = settings.text == MessageDefaults.model_fields["text"].default
+        self._fit = settings.fit
 
-    def compose(self, mail: Mail, recipient: Recipient, now: datetime, *, set_by_rule: Options = NOTHING) -> Message:
+    def compose(
+        self,
+        mail: Mail,
+        recipient: Recipient,
+        now: datetime,
+        *,
+        set_by_rule: Options = NOTHING,
+        reading: Reading = UNREAD,
+    ) -> Message:
         """Compose the message for one recipient.
 
-        *set_by_rule* stands between the recipient's own options and the defaults.
+        *set_by_rule* stands between the recipient's own options and the defaults; *reading* is what a device
+        profile made of the mail.
         Raises: Rejected for a time, validity or channel in the headers that is not understood.
         """
-        return self.compose_all(mail, (recipient,), now, set_by_rule=set_by_rule)[0]
+        return self.compose_all(mail, (recipient,), now, set_by_rule=set_by_rule, reading=reading)[0]
 
     def compose_all(
-        self, mail: Mail, recipients: Sequence[Recipient], now: datetime, *, set_by_rule: Options = NOTHING
+        self,
+        mail: Mail,
+        recipients: Sequence[Recipient],
+        now: datetime,
+        *,
+        set_by_rule: Options = NOTHING,
+        reading: Reading = UNREAD,
     ) -> tuple[Message, ...]:
         """Compose the messages of one mail, one for each recipient, in order.
 
         Raises: Rejected, as ``compose``.
         """
+        return self.compose_each(mail, [(recipient, set_by_rule, reading) for recipient in recipients], now)
+
+    def compose_each(
+        self, mail: Mail, wanted: Sequence[tuple[Recipient, Options, Reading]], now: datetime
+    ) -> tuple[Message, ...]:
+        """Compose one message for each recipient with what the rules set for it and how its mail is to be read.
+
+        Raises: Rejected, as ``compose``.
+        """
         asked, header_notes = read_headers(mail.headers, now)
-        weaker = set_by_rule.over(self._defaults)
         written: dict[object, _Written] = {}
         messages = []
-        for recipient in recipients:
-            options = asked.over(_address_options(recipient, now)).over(weaker)
-            key = (options.text, options.translit, options.max_parts, *self._names_of(recipient))
+        for recipient, set_by_rule, reading in wanted:
+            options = self._options(asked, recipient, now, set_by_rule)
+            key = (
+                options.text, options.template, options.translit, options.max_parts, options.fit, reading.profile,
+                *self._names_of(recipient, options),
+            )  # fmt: skip
             if (text := written.get(key)) is None:
-                text = written[key] = self._write(mail, recipient, options)
-            messages.append(_message(recipient, options, text, header_notes))
+                text = written[key] = self._write(mail, recipient, options, reading)
+            messages.append(_message(recipient, options, text, header_notes, reading))
         return tuple(messages)
 
     def candidates(
-        self, mail: Mail, recipient: Recipient, now: datetime, *, set_by_rule: Options = NOTHING
+        self,
+        mail: Mail,
+        recipient: Recipient,
+        now: datetime,
+        *,
+        set_by_rule: Options = NOTHING,
+        reading: Reading = UNREAD,
     ) -> tuple[Candidate, ...]:
         """Return the ways to write this mail's text, most faithful first; ways that change nothing are left out."""
         asked, _ = read_headers(mail.headers, now)
-        options = asked.over(_address_options(recipient, now)).over(set_by_rule).over(self._defaults)
-        return candidates(self._text(mail, recipient, options)[0])
+        options = self._options(asked, recipient, now, set_by_rule)
+        return candidates(self._text(mail, recipient, options, reading)[0])
 
-    def _names_of(self, recipient: Recipient) -> tuple[object, ...]:
+    def _options(self, asked: Options, recipient: Recipient, now: datetime, set_by_rule: Options) -> Options:
+        """Return what holds: header over address over rules over defaults.
+
+        Whoever asks for a transliteration has decided how the text is written: a weaker ``fit`` says nothing then.
+        A profile's line is one part unless more was asked for.
+        """
+        own = asked.over(_address_options(recipient, now))
+        said = own.over(set_by_rule)
+        fit_ = said.fit
+        if fit_ is None or (own.translit is not None and own.fit is None):
+            fit_ = self._fit if said.translit is None else None
+        is_counted = said.max_parts is not None
+        return replace(said.over(self._defaults), fit=fit_, line_parts=said.max_parts if is_counted else 1)
+
+    def _names_of(self, recipient: Recipient, options: Options) -> tuple[object, ...]:
         """Return what of the recipient the template can show."""
-        return (recipient.phone, recipient.alias) if "sms" in self._template.source else ()
+        source = self._template.source if options.template is None else options.template
+        return (recipient.phone, recipient.alias) if "sms" in source else ()
 
-    def _write(self, mail: Mail, recipient: Recipient, options: Options) -> _Written:
-        plain = self._write_one(mail, recipient, options)
+    def _is_line(self, options: Options, reading: Reading) -> bool:
+        return bool(reading.short) and options.text is None and options.template is None and self._takes_lines
+
+    def _write(self, mail: Mail, recipient: Recipient, options: Options, reading: Reading) -> _Written:
+        plain = self._write_one(mail, recipient, options, reading)
         named = with_names(mail)
-        if named is mail or options.text is not None:
+        if named is mail or options.text is not None or self._is_line(options, reading):
             return plain
         # names of attachments stand where there is nothing else to read, and else where they cost no part
-        full = self._write_one(named, recipient, options)
+        full = self._write_one(named, recipient, options, reading)
         is_free = full.parts <= plain.parts and not full.is_cut
         return full if is_free or not mail.body.strip() else plain
 
-    def _write_one(self, mail: Mail, recipient: Recipient, options: Options) -> _Written:
-        text, notes = self._text(mail, recipient, options)
-        written = write(text, options.translit or "0", options.max_parts or 1)
+    def _write_one(self, mail: Mail, recipient: Recipient, options: Options, reading: Reading) -> _Written:
+        text, notes = self._text(mail, recipient, options, reading)
+        max_parts = (options.line_parts if self._is_line(options, reading) else options.max_parts) or 1
+        written = write(text, options.translit or "0", max_parts, fit=options.fit)
         return replace(written, notes=notes + written.notes) if notes else written
 
-    def _text(self, mail: Mail, recipient: Recipient, options: Options) -> tuple[str, tuple[str, ...]]:
+    def _text(
+        self, mail: Mail, recipient: Recipient, options: Options, reading: Reading
+    ) -> tuple[str, tuple[str, ...]]:
         """Return the text before its alphabet is decided, and notes."""
         if options.text is not None:
             return fold_blanks(options.text), ()
-        return render(self._template, mail, recipient)
+        if self._is_line(options, reading):
+            return reading.short, ()
+        template = self._template if options.template is None else compile_template(options.template)
+        return render(template, mail, recipient, reading)
 
 
 def compose(mail: Mail, recipient: Recipient, settings: Composer | MessageDefaults, now: datetime) -> Message:
@@ -149,32 +222,35 @@ def compose(mail: Mail, recipient: Recipient, settings: Composer | MessageDefaul
 def candidates(text: str) -> tuple[Candidate, ...]:
     """Return the ways to write *text*, most faithful first; a way that gives a text already listed is left out."""
     found: list[Candidate] = []
-    for name, way in (("faithful", str), ("folded", fold), ("transliterated", transliterate)):
+    for name, way in _WAYS:
         other = way(text)
-        if all(other != candidate.text for candidate in found):
+        if (other or not found) and all(other != candidate.text for candidate in found):
             alphabet, parts, _ = count_segments(other)
             found.append(Candidate(name=name, text=other, alphabet=alphabet, parts=parts))
     return tuple(found)
 
 
-def write(text: str, translit: str, max_parts: int) -> _Written:
+def write(text: str, translit: str, max_parts: int, *, fit: str | None = None) -> _Written:
     """Decide in which letters *text* goes out and cut it to *max_parts*.
 
-    ``auto`` takes the most faithful way of those with the fewest parts, ready written (``translit=0`` for the gateway).
-    ``1`` and ``2`` leave the letters to the gateway: the original text goes out, counted as the gateway will write it.
+    *fit* says how far it may be changed: ``faithful`` not at all, ``folded`` its typography, ``cheapest`` its letters
+    and words, too. Of those ways the most faithful of the fewest parts is taken, ready written (``translit=0`` for
+    the gateway). Where it is None *translit* decides: ``auto`` is ``cheapest`` without short forms; ``1`` and ``2``
+    leave the letters to the gateway: the original text goes out, counted as the gateway will write it.
     """
     notes: tuple[str, ...] = ()
     mode = 0
-    if translit == AUTO:
+    if fit is not None or translit == AUTO:
         ways = candidates(text)
-        best = min(ways, key=lambda way: way.parts)
+        allowed = _ALLOWED[fit or AUTO]
+        best = min((way for way in ways if way.name in allowed), key=lambda way: way.parts)
         if best is not ways[0]:
             notes = (f"{best.name} to save parts: {best.parts} instead of {ways[0].parts}",)
         chosen = best.text
     else:
         mode, chosen = int(translit), text
     as_sent = (lambda part: gateway_translit(part, mode)) if mode else None
-    cut = fit(chosen, max_parts, as_sent=as_sent)
+    cut = fit_parts(chosen, max_parts, as_sent=as_sent)
     alphabet, parts, _ = count_segments(gateway_translit(cut, mode))
     if cut is not chosen:
         # the gateway takes no longer text, however many parts are allowed
@@ -207,14 +283,16 @@ def _short_name(name: str) -> str:
     return f"{name[: _MAX_NAME_CHARS - len(tail) - 2]}..{tail}"
 
 
-def render(template: Template, mail: Mail, recipient: Recipient) -> tuple[str, tuple[str, ...]]:
+def render(
+    template: Template, mail: Mail, recipient: Recipient, reading: Reading = UNREAD
+) -> tuple[str, tuple[str, ...]]:
     """Fill *template* from *mail*; return the text, never empty, and notes.
 
     A template that breaks on this mail gives subject and body.
     An empty mail gives its sender's address and ``(no text)``.
     """
     notes: tuple[str, ...] = ()
-    values = _values(mail, recipient)
+    values = _values(mail, recipient, reading)
     text = template.render(values)
     if text is None:
         text = _PLAIN.render(values)
@@ -225,7 +303,7 @@ def render(template: Template, mail: Mail, recipient: Recipient) -> tuple[str, t
     return text, notes
 
 
-def _values(mail: Mail, recipient: Recipient) -> Mapping[str, Any]:
+def _values(mail: Mail, recipient: Recipient, reading: Reading) -> Mapping[str, Any]:
     subject = mail.subject[:MAX_VALUE_CHARS]
     body = mail.body[:MAX_VALUE_CHARS]
     return {
@@ -235,7 +313,14 @@ def _values(mail: Mail, recipient: Recipient) -> Mapping[str, Any]:
         "from_name": mail.from_name,
         "to": mail.to,
         "headers": _Headers(mail),
-        "short": subject or body.strip().partition("\n")[0],
+        "short": reading.short or subject or body.strip().partition("\n")[0],
+        "host": reading.host,
+        "service": reading.service,
+        "state": reading.state,
+        "severity": reading.severity,
+        "info": reading.info,
+        "event": reading.event,
+        "time": reading.time,
         "sms": MappingProxyType({"phone": recipient.phone, "alias": recipient.alias}),
     }
 
@@ -268,7 +353,9 @@ def _address_options(recipient: Recipient, now: datetime) -> Options:
         raise Rejected(reply.BAD_OPTION, f"{recipient.address}: {error}") from error
 
 
-def _message(recipient: Recipient, options: Options, written: _Written, notes: tuple[str, ...]) -> Message:
+def _message(
+    recipient: Recipient, options: Options, written: _Written, notes: tuple[str, ...], reading: Reading
+) -> Message:
     channel = options.channel or recipient.channel
     sender = options.sender or ""
     if odd := sender_note(sender):
@@ -285,6 +372,7 @@ def _message(recipient: Recipient, options: Options, written: _Written, notes: t
         time=options.time or "",
         valid=options.valid or "",
         wanted_id=options.wanted_id,
+        profile=reading.profile or None,
         notes=notes + written.notes,
     )
 

@@ -20,6 +20,7 @@ from mailbridge.model import reply
 
 #: channels that exist today; ``flash`` is an SMS shown at once
 CHANNELS = frozenset({"sms", "flash"})
+FITS = ("faithful", "folded", "cheapest")
 #: as ``message.max_parts`` of the configuration
 MAX_PARTS = 20
 
@@ -61,6 +62,12 @@ class Options:
     max_parts: int | None = None
     channel: str | None = None
     wanted_id: str | None = None
+    #: ``faithful``, ``folded`` or ``cheapest``
+    fit: str | None = None
+    #: a template in place of the configuration's; only rules set one, for a mail's text is never compiled
+    template: str | None = None
+    #: longest line of a device profile, in parts
+    line_parts: int | None = None
 
     def over(self, weaker: Options) -> Options:
         """Return these options, completed by *weaker* ones."""
@@ -119,6 +126,13 @@ def parse_max_parts(value: str) -> int:
     if value.isascii() and value.isdigit() and len(value) <= 4 and 1 <= int(value) <= MAX_PARTS:
         return int(value)
     raise ValueError(f"write a number from 1 to {MAX_PARTS}")
+
+
+def parse_fit(value: str) -> str:
+    """Read how far a text may be changed to save parts."""
+    if value.lower() not in FITS:
+        raise ValueError("write faithful, folded or cheapest")
+    return value.lower()
 
 
 def parse_label(value: str) -> str:
@@ -206,6 +220,7 @@ _OPTIONS: dict[str, tuple[str, _Parser]] = {
     "parts": ("max_parts", parse_max_parts),
     "channel": ("channel", parse_channel),
     "id": ("wanted_id", parse_label),
+    "fit": ("fit", parse_fit),
 }
 _NOT_IN_ADDRESSES = frozenset({"text"})
 #: a misunderstanding of these sends at a wrong time or over a wrong channel: better not at all

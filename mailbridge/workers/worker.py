@@ -108,7 +108,8 @@ class _Front:
 
     def follow(self, config: Config) -> None:
         """Judge and read as *config* has it from now on. Raises: what a bad configuration makes the parts raise."""
-        self._doorman, self._reader = build_doorman(config), build_reader(config)
+        doorman = build_doorman(config)
+        self._doorman, self._reader = doorman, build_reader(config, doorman)
         self.known = Known(read_limits(config.limits), self._clock)
 
     def _count_refused(self, refusal: Reply) -> None:

@@ -225,7 +225,7 @@ async def test_a_person_may_take_one_out():
 def decided(house: House, digest: Digest | None = None) -> None:
     """Let a subject such as ``PROBLEM critical web01/HTTP`` decide, as a rule with a profile would."""
 
-    def decide(mail, _recipient, _message):
+    def decide(mail, _planned):
         event, severity, subject = mail.subject.split(" ", 2)
         alert = Alert(
             subject=subject, event=Event(event.lower()), severity=severity, host=subject, short=f"{severity} {subject}"

@@ -1,0 +1,109 @@
+"""A mail becomes messages: read by a device profile, decided by the rules, composed for each recipient.
+
+    Mail -> Reading -> Decision for each recipient -> [Planned]
+
+Used by ``app`` for the door, and by the verbs that foretell what it would do. Pure but for names that a rule's ``to``
+gives, which are looked up by the function handed in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from mailbridge.errors import IntakeError
+from mailbridge.intake.compose import Candidate, Composer
+from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
+from mailbridge.model.message import Message
+from mailbridge.model.reading import Reading
+from mailbridge.profiles.reader import Profiles
+from mailbridge.rules.engine import NO_RULE, Action, Decision, Facts, Rules, Step
+
+#: who a word in a rule's ``to`` stands for now; raises errors.IntakeError
+Resolve = Callable[[str, Client], Sequence[Recipient]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Planned:
+    """One message as it will be, and how that was decided."""
+
+    message: Message
+    recipient: Recipient
+    reading: Reading
+    decision: Decision = NO_RULE
+
+
+def _planned(message: Message, recipient: Recipient, decision: Decision, reading: Reading) -> Planned:
+    named = message if decision is NO_RULE else replace(message, rule=decision.rule)
+    return Planned(message=named, recipient=recipient, reading=reading, decision=decision)
+
+
+class Planner:
+    """Plans mails as the configuration says; built once for each configuration.
+
+    *profile* is ``message.profile``; *resolve* turns a rule's words into recipients.
+    """
+
+    def __init__(
+        self, *, composer: Composer, profiles: Profiles, rules: Rules, resolve: Resolve, profile: str = "auto"
+    ) -> None:
+        self._composer = composer
+        self._profiles = profiles
+        self._rules = rules
+        self._resolve = resolve
+        self._profile = profile
+
+    def plan(
+        self, mail: Mail, recipients: Sequence[Recipient], *, sender: str, client: Client, now: datetime
+    ) -> tuple[tuple[Planned, ...], ...]:
+        """Return the messages of *mail*, one group for each of *recipients*, in order; no group is empty.
+
+        Raises: Rejected, as ``Composer.compose``.
+        """
+        reading = self._profiles.read(mail, self._profile)
+        seen = self._recognised(mail, reading) if self._rules else reading
+        groups: list[list[tuple[Recipient, Decision, Reading]]] = []
+        for named in recipients:
+            group = []
+            for one in named.each():
+                decision = self._rules.decide(Facts(mail, sender, one, client, now, seen)) if self._rules else NO_RULE
+                own = reading if decision.profile is None else self._profiles.read(mail, decision.profile)
+                group += [(whom, decision, own) for whom in self._whom(one, decision, client)]
+            groups.append(group)
+        flat = [(whom, decision.options, own) for group in groups for whom, decision, own in group]
+        messages = iter(self._composer.compose_each(mail, flat, now))
+        return tuple(tuple(_planned(next(messages), *one) for one in group) for group in groups)
+
+    def plan_received(self, received: ReceivedMail, mail: Mail) -> tuple[tuple[Planned, ...], ...]:
+        """Return the messages of *received*, which reads as *mail*. Raises: Rejected."""
+        return self.plan(
+            mail, received.recipients, sender=received.sender, client=received.client, now=received.received_at
+        )
+
+    def trace(self, mail: Mail, recipient: Recipient, *, sender: str, client: Client, now: datetime) -> list[Step]:
+        """Return how the rules decide about *mail* to *recipient*, in words."""
+        reading = self._recognised(mail, self._profiles.read(mail, self._profile))
+        return list(self._rules.trace(Facts(mail, sender, recipient, client, now, reading)))
+
+    def candidates(self, mail: Mail, planned: Planned, now: datetime) -> tuple[Candidate, ...]:
+        """Return the ways to write the message of *planned*."""
+        return self._composer.candidates(
+            mail, planned.recipient, now, set_by_rule=planned.decision.options, reading=planned.reading
+        )
+
+    def _recognised(self, mail: Mail, reading: Reading) -> Reading:
+        """Return what rules see: who wrote the mail, even where its line is not wanted."""
+        return reading if self._profile == "auto" else self._profiles.read(mail)
+
+    def _whom(self, recipient: Recipient, decision: Decision, client: Client) -> list[Recipient]:
+        """Return who gets it: the recipient, others, or both; the recipient where nobody else can be found."""
+        found = [recipient] if decision.keeps_recipient else []
+        for word in decision.to if decision.action is not Action.DROP else ():
+            try:
+                others = self._resolve(word, client)
+            except IntakeError:
+                # an alert for nobody would be lost: it goes to whom its sender wrote
+                others = ()
+            found += [replace(other, notify=recipient.notify, orcpt=recipient.orcpt) for other in others]
+        return list({one.phone: one for one in reversed(found)}.values())[::-1] or [recipient]

@@ -1,0 +1,1 @@
+"""Rules: what is done with which mail, decided from values alone."""
