@@ -22,6 +22,8 @@ from mailbridge.config.yaml import MAX_BYTES, parse_yaml
 FIELDS = ("host", "service", "state", "severity", "info", "event", "time")
 #: where a pattern looks; any other name is a header field's
 PLACES = ("subject", "body", "from", "from_name")
+#: in ``recognise``, any of them alike
+ANYWHERE = "has"
 LINE = "{{ state }} {{ host }}/{{ service }}: {{ info }} {{ time }}"
 MAX_FILES = 500
 
@@ -159,10 +161,12 @@ def _clauses(node: Node, path: str) -> Iterator[Clause]:
         if key == "header":
             for name, wanted in _mapping(value, f"{path}.header").items():
                 yield Clause(place=name.lower(), wanted=_texts(wanted, f"{path}.header.{name}"))
-        elif key in PLACES:
+        elif key in PLACES or key == ANYWHERE:
             yield Clause(place=key, wanted=_texts(value, f"{path}.{key}"))
         else:
-            raise _Wrong(value, f"{path}.{key}", "no such place", f"use {', '.join(PLACES)} or header: {{Name: …}}")
+            raise _Wrong(
+                value, f"{path}.{key}", "no such place", f"use {', '.join(PLACES)}, {ANYWHERE} or header: {{Name: …}}"
+            )
 
 
 def _ways(node: Node, path: str) -> Iterator[Way]:

@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from mailbridge.config.patterns import PREFIX, compile_pattern
-from mailbridge.config.profiles import Clause, Spec, Way
+from mailbridge.config.patterns import PREFIX, compile_pattern, words_pattern
+from mailbridge.config.profiles import ANYWHERE, PLACES, Clause, Spec, Way
 from mailbridge.intake.segments import count_segments
 from mailbridge.intake.template import compile_template
 from mailbridge.model.mail import Mail
@@ -37,11 +37,13 @@ _JSON_BEGINS = re.compile(r"[\[{]")
 class _Sight:
     """A mail as conditions see it; each place is put in lower case once, and only when somebody asks."""
 
-    __slots__ = ("_labels", "_lower", "mail")
+    __slots__ = ("_encoded", "_head", "_labels", "_lower", "mail")
 
     def __init__(self, mail: Mail) -> None:
         self.mail = mail
         self._lower: dict[str, str] = {}
+        self._encoded: dict[tuple[str, int], bytes] = {}
+        self._head: str | None = None
         self._labels: dict[str, str] | None = None
 
     def text(self, place: str, limit: int = _HEAD_CHARS) -> str:
@@ -55,9 +57,28 @@ class _Sight:
                 return f"{mail.from_name} {mail.from_address}"
             case "from_name":
                 return mail.from_name
+            case "has":
+                return self.head
         return mail.header(place) or ""
 
+    @property
+    def head(self) -> str:
+        """Return what tells a device from others, in lower case: who wrote it, with what, subject and first lines."""
+        if self._head is None:
+            mailer = next((value for name, value in self.mail.headers if name == "X-Mailer"), "")
+            pieces = (self.text("from"), mailer, self.mail.subject, self.mail.body[:_HEAD_CHARS])
+            self._head = "\n".join(pieces).lower()
+        return self._head
+
+    def encoded(self, place: str, limit: int = _HEAD_CHARS) -> bytes:
+        found = self._encoded.get((place, limit))
+        if found is None:
+            found = self._encoded[place, limit] = self.text(place, limit).encode("utf-8", "replace")
+        return found
+
     def lower(self, place: str) -> str:
+        if place == ANYWHERE:
+            return self.head
         found = self._lower.get(place)
         if found is None:
             found = self._lower[place] = self.text(place).lower()
@@ -101,7 +122,9 @@ def _test(clause: Clause) -> Test:
         for word in words:
             if word in text:
                 return True
-        return any(compile_pattern(pattern).search(sight.text(place)) is not None for pattern in patterns)
+        return any(
+            compile_pattern(pattern, captures=False).search(sight.encoded(place)) is not None for pattern in patterns
+        )
 
     return has_any
 
@@ -113,6 +136,23 @@ def _cost(clause: Clause) -> tuple[bool, int]:
     return any(word.startswith(PREFIX) for word in clause.wanted), place
 
 
+def _gate(group: tuple[Clause, ...]) -> tuple[str, ...]:
+    """Return words of which the head of a mail must have one if the group is to hold: the cheap necessary condition.
+
+    Those of the clause with the longest; a group of patterns alone, or one about another header, has none, and
+    is always tried: every text contains the empty word.
+    """
+    best: tuple[str, ...] = ("",)
+    for clause in group:
+        is_in_head = clause.place in PLACES or clause.place in {ANYWHERE, "x-mailer"}
+        words = tuple(word.lower() for word in clause.wanted)
+        if is_in_head and not any(word.startswith(PREFIX) for word in words):
+            shortest = min(len(word) for word in words)
+            if shortest > min(len(word) for word in best):
+                best = words
+    return best
+
+
 class Profiles:
     """The profiles in force; built once for each configuration."""
 
@@ -120,12 +160,15 @@ class Profiles:
         # a user's file of the same name takes the built-in one's place
         self._specs = {spec.name: spec for spec in specs}
         groups = [
-            (spec.priority, number, spec, tuple(_test(clause) for clause in sorted(group, key=_cost)))
+            (-spec.priority, number, _gate(group), spec, tuple(_test(clause) for clause in sorted(group, key=_cost)))
             for number, spec in enumerate(self._specs.values())
             for group in spec.recognise
         ]
-        groups.sort(key=lambda item: (-item[0], item[1]))
-        self._groups = [(spec, tests[0], tests[1:]) for _, _, spec, tests in groups]
+        groups.sort(key=lambda item: item[:2])
+        self._groups = [item[2:] for item in groups]
+        words = sorted({word for gate, _, _ in self._groups for word in gate})
+        #: one pass for all words; most mails of people end here. A group without a word is always tried
+        self._door = words_pattern(words) if words and "" not in words else None
 
     @property
     def names(self) -> frozenset[str]:
@@ -144,10 +187,16 @@ class Profiles:
             spec = self._specs.get(wanted)
             return (_read(spec, sight) or GENERIC) if spec is not None else GENERIC
         tried: set[str] = set()
-        for spec, first, rest in self._groups:
-            if not first(sight) or spec.name in tried:
+        head = sight.head
+        if self._door is not None and self._door.search(head.encode("utf-8", "replace")) is None:
+            return GENERIC
+        for gate, spec, tests in self._groups:
+            for word in gate:
+                if word in head:
+                    break
+            else:
                 continue
-            if all(test(sight) for test in rest):
+            if spec.name not in tried and all(test(sight) for test in tests):
                 tried.add(spec.name)
                 if (reading := _read(spec, sight)) is not None:
                     return reading
@@ -209,8 +258,7 @@ def _value(way: Way, text: str, sight: _Sight) -> str:
         case "json":
             hits = list(_json_values(sight.text(way.place, _BODY_CHARS), text))
         case _:
-            place = sight.text(way.place, _BODY_CHARS)
-            hits = _matches(text, place, every=way.joint is not None)
+            hits = _matches(text, sight.encoded(way.place, _BODY_CHARS), every=way.joint is not None)
     cleaned = [" ".join(hit.split())[:_MAX_FIELD_CHARS] for hit in hits if hit and not hit.isspace()]
     if way.words is not None:
         cleaned = [word for hit in cleaned if (word := way.words.get(hit.lower()))]
@@ -223,7 +271,7 @@ def _value(way: Way, text: str, sight: _Sight) -> str:
     return way.joint.join(several[:_MAX_SHOWN]) + more
 
 
-def _matches(pattern: str, text: str, *, every: bool) -> list[str]:
+def _matches(pattern: str, text: bytes, *, every: bool) -> list[str]:
     compiled = compile_pattern(pattern)
     if not every:
         match = compiled.search(text)
@@ -238,7 +286,8 @@ def _matches(pattern: str, text: str, *, every: bool) -> list[str]:
 
 def _group(match: Any) -> str:
     groups = match.groups()
-    return next((group for group in groups if group), "") if groups else str(match.group())
+    found: bytes = next((group for group in groups if group), b"") if groups else match.group()
+    return found.decode("utf-8", "replace")
 
 
 def _json_values(text: str, path: str) -> Iterator[str]:

@@ -19,7 +19,7 @@ from mailbridge.config.times import is_within, parse_days, parse_span
 from mailbridge.intake.options import NOTHING, Options, parse_sender, parse_time, parse_valid
 from mailbridge.model.mail import Client, Mail, Recipient
 from mailbridge.model.reading import UNREAD, Reading
-from mailbridge.rules.patterns import Test, compile_tests, fits_any
+from mailbridge.rules.patterns import Value, compile_tests, fits_any
 
 #: a text is matched up to here
 _MAX_TEXT_CHARS = 16_000
@@ -51,28 +51,49 @@ class Facts:
     reading: Reading = UNREAD
 
     @cached_property
-    def senders(self) -> tuple[str, ...]:
-        """Return the sender's addresses, of envelope and header."""
-        return tuple(dict.fromkeys(one for one in (self.sender, self.mail.from_address) if one))
+    def senders(self) -> tuple[Value, ...]:
+        """Return the sender's addresses, of envelope and header; one that is empty where there is none."""
+        found = dict.fromkeys(one for one in (self.sender, self.mail.from_address) if one)
+        return tuple(Value(one) for one in found or ("",))
 
     @cached_property
-    def recipients(self) -> tuple[str, ...]:
+    def recipients(self) -> tuple[Value, ...]:
         """Return what the recipient may be called: address without options, number."""
         local, at, domain = self.recipient.address.rpartition("@")
         plus = "+" if local.startswith("+") else ""
         name = plus + local.removeprefix("+").partition("+")[0]
-        return (f"{name}{at}{domain}", str(self.recipient.phone))
+        return (Value(f"{name}{at}{domain}"), Value(self.recipient.phone))
 
     @cached_property
-    def subject(self) -> tuple[str, str]:
-        """Return the subject as written and in lower case."""
-        return self.mail.subject, self.mail.subject.lower()
+    def subject(self) -> Value:
+        """Return the subject."""
+        return Value(self.mail.subject)
 
     @cached_property
-    def text(self) -> tuple[str, str]:
-        """Return the text as written and in lower case."""
-        text = self.mail.body[:_MAX_TEXT_CHARS]
-        return text, text.lower()
+    def text(self) -> Value:
+        """Return the text."""
+        return Value(self.mail.body[:_MAX_TEXT_CHARS])
+
+    @cached_property
+    def headers(self) -> dict[str, list[Value]]:
+        """Return the header fields by name in lower case."""
+        found: dict[str, list[Value]] = {}
+        for name, value in self.mail.headers:
+            found.setdefault(name.lower(), []).append(Value(value))
+        return found
+
+    @cached_property
+    def local(self) -> dict[tzinfo | None, tuple[int, int]]:
+        """Keep day of the week and minute of the day for each zone that was asked for."""
+        return {}
+
+    def local_time(self, zone: tzinfo | None) -> tuple[int, int]:
+        """Return day of the week (Monday 0) and minute of the day in *zone*."""
+        found = self.local.get(zone)
+        if found is None:
+            local = self.now.astimezone(zone)
+            found = self.local[zone] = (local.weekday(), local.hour * 60 + local.minute)
+        return found
 
     @cached_property
     def address(self) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -243,32 +264,28 @@ def _conditions(match: Match, zone: tzinfo | None) -> Iterator[_Condition]:
     if match.time is not None:
         yield _time(match.time, zone)
     if match.from_ is not None:
-        yield _any_of("from", match.from_, lambda facts: facts.senders or ("",))
+        yield _any_of("from", match.from_, lambda facts: facts.senders)
     if match.recipient is not None:
         yield _any_of("recipient", match.recipient, lambda facts: facts.recipients)
     if match.subject is not None:
         tests = compile_tests(match.subject)
-        yield _Condition(words=_said("subject", match.subject), holds=_on_pair(tests, lambda facts: facts.subject))
+        yield _Condition(words=_said("subject", match.subject), holds=lambda facts: fits_any(tests, facts.subject))
     for name, patterns in (match.header or {}).items():
         yield _header(name, patterns)
     if match.text is not None:
-        tests = compile_tests(match.text)
-        yield _Condition(words=_said("text", match.text), holds=_on_pair(tests, lambda facts: facts.text))
+        text_tests = compile_tests(match.text)
+        yield _Condition(words=_said("text", match.text), holds=lambda facts: fits_any(text_tests, facts.text))
 
 
 def _said(key: str, patterns: Sequence[str]) -> str:
     return f"{key} {' or '.join(patterns)}"
 
 
-def _on_pair(tests: tuple[Test, ...], pair: Callable[[Facts], tuple[str, str]]) -> Callable[[Facts], bool]:
-    return lambda facts: fits_any(tests, *pair(facts))
-
-
-def _any_of(key: str, patterns: Sequence[str], values: Callable[[Facts], tuple[str, ...]]) -> _Condition:
+def _any_of(key: str, patterns: Sequence[str], values: Callable[[Facts], tuple[Value, ...]]) -> _Condition:
     tests = compile_tests(patterns)
     return _Condition(
         words=_said(key, patterns),
-        holds=lambda facts: any(fits_any(tests, value, value.lower()) for value in values(facts)),
+        holds=lambda facts: any(fits_any(tests, value) for value in values(facts)),
     )
 
 
@@ -276,8 +293,8 @@ def _header(name: str, patterns: Sequence[str]) -> _Condition:
     tests, wanted = compile_tests(patterns), name.lower()
 
     def holds(facts: Facts) -> bool:
-        fields = (value for key, value in facts.mail.headers if key.lower() == wanted)
-        return any(fits_any(tests, value, value.lower()) for value in fields)
+        fields = facts.headers.get(wanted)
+        return fields is not None and any(fits_any(tests, value) for value in fields)
 
     return _Condition(words=_said(f"header {name}", patterns), holds=holds)
 
@@ -292,7 +309,7 @@ def _user(patterns: Sequence[str]) -> _Condition:
 
     def holds(facts: Facts) -> bool:
         user = facts.client.user
-        return user is not None and fits_any(tests, user, user.lower())
+        return user is not None and fits_any(tests, Value(user))
 
     return _Condition(words=_said("user", patterns), holds=holds)
 
@@ -312,14 +329,14 @@ def _network(words: Sequence[str]) -> _Condition:
 
 def _days(words: Sequence[str], zone: tzinfo | None) -> _Condition:
     days = frozenset[int]().union(*(parse_days(word) for word in words))
-    return _Condition(words=_said("days", words), holds=lambda facts: facts.now.astimezone(zone).weekday() in days)
+    return _Condition(words=_said("days", words), holds=lambda facts: facts.local_time(zone)[0] in days)
 
 
 def _time(words: Sequence[str], zone: tzinfo | None) -> _Condition:
     spans = tuple(parse_span(word) for word in words)
 
     def holds(facts: Facts) -> bool:
-        local = facts.now.astimezone(zone)
-        return any(is_within(local.hour * 60 + local.minute, span) for span in spans)
+        minute = facts.local_time(zone)[1]
+        return any(is_within(minute, span) for span in spans)
 
     return _Condition(words=_said("time", words), holds=holds)

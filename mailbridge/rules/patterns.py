@@ -10,8 +10,33 @@ from collections.abc import Callable, Sequence
 
 from mailbridge.config.patterns import PREFIX, compile_pattern, glob_pattern
 
-#: a text as written, and in lower case
-Test = Callable[[str, str], bool]
+
+class Value:
+    """One text of a mail in the forms tests want; each is made once, when somebody asks."""
+
+    __slots__ = ("_encoded", "_lower", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._lower: str | None = None
+        self._encoded: bytes | None = None
+
+    @property
+    def lower(self) -> str:
+        """Return the text in lower case."""
+        if self._lower is None:
+            self._lower = self.text.lower()
+        return self._lower
+
+    @property
+    def encoded(self) -> bytes:
+        """Return the text in UTF-8, as RE2 reads it."""
+        if self._encoded is None:
+            self._encoded = self.text.encode("utf-8", "replace")
+        return self._encoded
+
+
+Test = Callable[[Value], bool]
 
 _WILD = re.compile(r"[*?]")
 
@@ -21,28 +46,31 @@ def compile_tests(patterns: Sequence[str]) -> tuple[Test, ...]:
     return tuple(_compile(pattern) for pattern in patterns)
 
 
-def fits_any(tests: Sequence[Test], text: str, lower: str) -> bool:
-    """Tell whether any of *tests* holds for *text*."""
-    return any(test(text, lower) for test in tests)
+def fits_any(tests: Sequence[Test], value: Value) -> bool:
+    """Tell whether any of *tests* holds for *value*."""
+    return tests[0](value) if len(tests) == 1 else any(test(value) for test in tests)
 
 
 def _compile(pattern: str) -> Test:
     if pattern.startswith(PREFIX):
-        return _search(compile_pattern(pattern.removeprefix(PREFIX)).search)
+        return _search(compile_pattern(pattern.removeprefix(PREFIX), captures=False).search)
     glob = pattern.lower()
     core = glob.strip("*")
     if not _WILD.search(core):
         if glob == core:
-            return lambda _text, lower: lower == glob
+            return lambda value: value.lower == glob
         if not core:
-            return lambda _text, _lower: True
+            return lambda _value: True
         if glob.startswith("*") and glob.endswith("*"):
-            return lambda _text, lower: core in lower
+            return lambda value: core in value.lower
         if glob.startswith("*"):
-            return lambda _text, lower: lower.endswith(core)
-        return lambda _text, lower: lower.startswith(core)
-    return _search(compile_pattern(glob_pattern(pattern)).search)
+            return lambda value: value.lower.endswith(core)
+        return lambda value: value.lower.startswith(core)
+    whole = _search(compile_pattern(glob_pattern(pattern), captures=False).search)
+    # a value without one of the glob's own words cannot fit, and is told so without a search
+    word = max(_WILD.split(glob), key=len)
+    return lambda value: word in value.lower and whole(value)
 
 
-def _search(search: Callable[[str], object]) -> Test:
-    return lambda text, _lower: search(text) is not None
+def _search(search: Callable[[bytes], object]) -> Test:
+    return lambda value: search(value.encoded) is not None
