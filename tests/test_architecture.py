@@ -72,6 +72,12 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"clock", "config.check_people", "config.model", "errors", "model", "queue.contract", "queue.kept"},
         "who is meant and when: knows neither mails nor gateways; the store keeps what must last",
     ),
+    "explain": (
+        {
+            "config.model", "config.tree", "errors", "model", "planner", "queue.contract", "smtp.contract", "smtp.site",
+        },
+        "asks the parts the door asks, and decides nothing",
+    ),
     "reception": (
         {
             "clock", "delivery.watch", "errors", "model", "planner", "pressure", "queue.contract", "queue.kept",
@@ -117,7 +123,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            ".", "admin", "app", "clock", "config", "errors", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
+            ".", "admin", "app", "clock", "config", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
             "intake.parse", "lean", "log", "model", "people", "planner", "pressure", "queue.connect", "queue.contract", "simulator", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",

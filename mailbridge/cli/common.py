@@ -98,6 +98,16 @@ def run(verb: Callable[P, Coroutine[Any, Any, T]]) -> Callable[P, T]:
     return wrapper
 
 
+def read_mail(file: Path | None) -> bytes:
+    """Return the mail in *file*, or the one on stdin."""
+    if file is None or str(file) == "-":
+        return sys.stdin.buffer.read()
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        fail(f"{file}: {error.strerror}", 2)
+
+
 def who() -> str:
     """Return who runs the verb, for the history."""
     try:

@@ -19,6 +19,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "check-config": ("config", "check_config", "Read the configuration and report every problem at once."),
     "config": ("config", "config", "Print the example, the JSON Schema or the effective configuration."),
     "preview": ("preview", "preview", "Show what a mail would become; sends nothing."),
+    "explain": ("explain", "explain", "Say why a mail would be accepted or refused, step by step."),
     "send": ("send", "send", "Send a text through the queue, like a mail would."),
     "sendmail": ("sendmail", "sendmail", "Drop-in for /usr/sbin/sendmail."),
     "queue": ("queue", "queue", "The queue and its history."),

@@ -20,6 +20,7 @@ from mailbridge.cli.common import (
     opened_store,
     plain,
     print_json,
+    read_mail,
     run,
 )
 from mailbridge.clock import SystemClock
@@ -60,7 +61,7 @@ async def preview(
     from mailbridge.people.calendars import load_calendars
 
     config = get_config(config_path, need_gateway=cost)
-    mail = parse_mail(_read(file))
+    mail = parse_mail(read_mail(file))
     calendars: Mapping[str, Calendar] = {}
     if any(rota.ics for rota in config.rotas.values()):
         async with opened_store(config) as store:
@@ -84,15 +85,6 @@ async def preview(
             _print(one, price, some)
     if cost and None in prices:
         sys.exit(EXIT_FAILED)
-
-
-def _read(file: Path | None) -> bytes:
-    if file is None or str(file) == "-":
-        return sys.stdin.buffer.read()
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        fail(f"{file}: {error.strerror}", 2)
 
 
 async def _prices(config: Config, messages: Sequence[Message]) -> list[Price | None]:

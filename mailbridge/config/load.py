@@ -7,7 +7,7 @@ The only door of this room for the rest of the program. It must not start, conne
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from mailbridge.config.check import check
 from mailbridge.config.environment import apply_overrides, interpolate, read_secret_files, resolve
 from mailbridge.config.model import Config
 from mailbridge.config.problems import Problem
-from mailbridge.config.tree import Findings, Node, change_texts, merge
+from mailbridge.config.tree import Findings, Node, change_texts, dotted, get, merge
 from mailbridge.config.tree import Path as TreePath
 from mailbridge.config.validate import validate
 from mailbridge.config.yaml import MAX_BYTES, parse_yaml
@@ -52,6 +52,16 @@ def load_config(path: Path | str, *, environ: Mapping[str, str], need_gateway: b
 
     Raises: ConfigError with all problems, in the order of files and lines.
     """
+    return load_with_places(path, environ=environ, need_gateway=need_gateway)[0]
+
+
+def load_with_places(
+    path: Path | str, *, environ: Mapping[str, str], need_gateway: bool = True
+) -> tuple[Config, Callable[[TreePath], str]]:
+    """Load as ``load_config``; return also where each key stands: ``config.yaml:12: rules[0]``, or ``(default)``.
+
+    Raises: ConfigError, as ``load_config``.
+    """
     root, problems, order = _read(Path(path))
     if root is None:
         raise ConfigError(_sorted(problems, order))
@@ -64,7 +74,15 @@ def load_config(path: Path | str, *, environ: Mapping[str, str], need_gateway: b
     problems += check(config, findings, need_gateway=need_gateway)
     if problems or findings.problems:
         raise ConfigError(_sorted([*problems, *findings.problems], order))
-    return _complete(config)
+    return _complete(config), lambda key: _place(findings.root, key)
+
+
+def _place(root: Node, key: TreePath) -> str:
+    node = get(root, key)
+    # a list may be written as one text
+    if node is None and key and isinstance(key[-1], int):
+        node = get(root, key[:-1])
+    return f"{dotted(key)} (default)" if node is None else f"{node.file}:{node.line}: {dotted(key)}"
 
 
 def _read(path: Path) -> tuple[Node | None, list[Problem], list[str]]:

@@ -12,6 +12,11 @@ _SQLITE = "sqlite:///"
 _POSTGRESQL = ("postgresql://", "postgres://")
 
 
+def is_made(url: str) -> bool:
+    """Tell whether opening the store of *url* would find one, not make one; only a file can be missing."""
+    return not url.startswith(_SQLITE) or Path(url.removeprefix(_SQLITE)).exists()
+
+
 def open_store(url: str, *, exclusive: bool = False) -> Store:
     """Return the store of *url*, yet to be opened by its ``open()``.
 

@@ -167,7 +167,7 @@ def config_for(simulator: Simulator, smarthost: FakeSmarthost, **sections: Any) 
         elif name == "gateway":
             base["gateways"]["main"] |= section
         else:
-            base[name] = base.get(name, {}) | section
+            base[name] = base.get(name, {}) | section if isinstance(section, Mapping) else section
     return Config.model_validate(base)
 
 

@@ -1,0 +1,193 @@
+"""Why a mail would be accepted or refused, step by step, and by which line of the configuration.
+
+What ``explain`` prints, and what a page can show. It asks the very parts that the door asks and repeats none of their
+decisions; it must not store, send or change anything.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from mailbridge.config.model import Config
+from mailbridge.config.tree import Path
+from mailbridge.errors import IntakeError
+from mailbridge.model import reply as replies
+from mailbridge.model.mail import Client, Mail, Recipient
+from mailbridge.model.reading import Reading
+from mailbridge.model.reply import Reply
+from mailbridge.planner import Planned, Planner
+from mailbridge.queue.contract import GatewayState
+from mailbridge.smtp.contract import Doorman
+from mailbridge.smtp.site import UNIX_CLIENT, parse_networks
+
+#: where a key of the configuration stands: ``config.yaml:12: rules[0]``
+Places = Callable[[Path], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One look at the mail."""
+
+    #: ``client``, ``size``, ``sender``, ``recipient``, ``profile``, ``rule``, ``message``, ``gateway``
+    stage: str
+    #: in one word: ``accepted``, ``refused``, ``fits`` …
+    result: str
+    #: in words
+    because: str
+    #: the place in the configuration that decided; empty where none did
+    config: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explanation:
+    """All steps up to the one that decides."""
+
+    #: ``accepted`` or ``refused``
+    verdict: str
+    #: what the client would be told
+    reply: Reply
+    steps: tuple[Step, ...]
+
+
+class _Refused(Exception):
+    def __init__(self, reply: Reply) -> None:
+        super().__init__(str(reply))
+        self.reply = reply
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Explainer:
+    """Explains mails by one configuration and what the store knows of its gateways."""
+
+    config: Config
+    places: Places
+    doorman: Doorman
+    planner: Planner
+    #: empty where the store could not be asked
+    gateways: Mapping[str, GatewayState]
+
+    def explain(
+        self, mail: Mail, *, size_bytes: int, sender: str, recipients: Sequence[str], client: Client, now: datetime
+    ) -> Explanation:
+        """Go through what the door, the profiles, the rules and the composing would make of *mail*."""
+        steps: list[Step] = []
+        try:
+            steps.extend(self._door(mail, size_bytes, sender, client, steps))
+            understood = [self._recipient(address, client, steps) for address in recipients]
+            for recipient in understood:
+                self._messages(mail, recipient, sender, client, now, steps)
+        except _Refused as refused:
+            return Explanation(verdict="refused", reply=refused.reply, steps=tuple(steps))
+        steps.extend(self._gateways())
+        return Explanation(verdict="accepted", reply=replies.QUEUED, steps=tuple(steps))
+
+    def _door(self, mail: Mail, size_bytes: int, sender: str, client: Client, steps: list[Step]) -> Iterator[Step]:
+        steps.append(step := self._client(client))
+        if step.result == "refused":
+            raise _Refused(replies.CLIENT_NOT_ALLOWED)
+        limit = self.config.smtp.max_message_size
+        size = self.places(("smtp", "max_message_size"))
+        if size_bytes > limit:
+            steps.append(Step(stage="size", result="refused", because=f"{size_bytes} bytes of {limit}", config=size))
+            raise _Refused(replies.TOO_BIG)
+        steps.append(Step(stage="size", result="accepted", because=f"{size_bytes} bytes of {limit}", config=size))
+        if mail.received_count > self.config.smtp.max_hops:
+            words = f"{mail.received_count} Received fields"
+            steps.append(Step(stage="size", result="refused", because=words, config=self.places(("smtp", "max_hops"))))
+            raise _Refused(replies.MAIL_LOOP)
+        try:
+            self.doorman.sender(sender, client)
+        except IntakeError as error:
+            steps.append(Step(stage="sender", result="refused", because=str(error.reply)))
+            raise _Refused(error.reply) from error
+        yield Step(stage="sender", result="accepted", because=sender or "the null sender")
+
+    def _client(self, client: Client) -> Step:
+        """Return whether any listener lets the client in."""
+        path: Path = ("smtp", "listen")
+        if client.address == UNIX_CLIENT:
+            return Step(stage="client", result="accepted", because="a unix socket's mode decides", config="")
+        try:
+            address = ipaddress.ip_address(client.address)
+        except ValueError:
+            return Step(stage="client", result="refused", because=f"{client.address[:60]!r} is no IP address")
+        for index, listener in enumerate(self.config.smtp.listen):
+            for number, network in enumerate(parse_networks(listener.allow)):
+                if address.version == network.version and address in network:
+                    words = f"{address} is within {network}, and {listener.address} lets it in"
+                    here = self.places((*path, index, "allow", number))
+                    return Step(stage="client", result="accepted", because=words, config=here)
+        words = f"{address} is in no allow of a listener; add it there to let it in"
+        return Step(stage="client", result="refused", because=words, config=self.places((*path, 0, "allow")))
+
+    def _recipient(self, address: str, client: Client, steps: list[Step]) -> Recipient:
+        try:
+            recipient = self.doorman.recipient(address, client)
+        except IntakeError as error:
+            is_country = error.reply is replies.COUNTRY_NOT_ALLOWED
+            path: Path = ("numbers", "allow") if is_country else ("smtp", "domains")
+            is_ours = error.reply in {replies.COUNTRY_NOT_ALLOWED, replies.UNKNOWN_DOMAIN}
+            steps.append(
+                Step(
+                    stage="recipient", result="refused", because=f"{address}: {error.reply}",
+                    config=self.places(path) if is_ours else "",
+                )
+            )  # fmt: skip
+            raise _Refused(error.reply) from error
+        numbers = ", ".join(one.phone for one in recipient.each())
+        words = f"{address} is {numbers} over {recipient.channel}"
+        domain = address.rpartition("@")[2].lower()
+        here = self.places(("smtp", "domains", domain))
+        steps.append(Step(stage="recipient", result="accepted", because=words, config=here))
+        return recipient
+
+    def _messages(
+        self, mail: Mail, recipient: Recipient, sender: str, client: Client, now: datetime, steps: list[Step]
+    ) -> None:
+        for one in recipient.each():
+            for looked in self.planner.trace(mail, one, sender=sender, client=client, now=now):
+                words = f"{looked.name}: {looked.because}"
+                here = self.places(("rules", looked.index))
+                result = "fits" if looked.fits else "does not fit"
+                steps.append(Step(stage="rule", result=result, because=words, config=here))
+        try:
+            [group] = self.planner.plan(mail, [recipient], sender=sender, client=client, now=now)
+        except IntakeError as error:
+            steps.append(Step(stage="message", result="refused", because=str(error)))
+            raise _Refused(error.reply) from error
+        steps.append(_profile(group[0].reading, self.places(("message", "profile"))))
+        for planned in group:
+            steps.extend(_message(planned))
+
+    def _gateways(self) -> Iterator[Step]:
+        for name in self.config.gateways:
+            state = self.gateways.get(name)
+            here = self.places(("gateways", name))
+            if state is not None and state.suspended:
+                words = f"{name} takes nothing now, code {state.code}: {state.reason}; messages wait"
+                yield Step(stage="gateway", result="suspended", because=words, config=here)
+            else:
+                yield Step(stage="gateway", result="up", because=f"{name} takes messages", config=here)
+
+
+def _profile(reading: Reading, here: str) -> Step:
+    found = [
+        f"{name} {value}"
+        for name in ("host", "service", "state", "severity", "event", "time")
+        if (value := getattr(reading, name))
+    ]
+    words = f"{reading.profile}: {', '.join(found)}" if reading.short else "no profile understood it: sent as it is"
+    return Step(stage="profile", result=reading.profile, because=words, config=here)
+
+
+def _message(planned: Planned) -> Iterator[Step]:
+    message = planned.message
+    parts = f"{message.parts} part{'s' if message.parts != 1 else ''}, {message.alphabet.value}"
+    said = f"{message.phone}: {parts}: {' / '.join(message.text.splitlines())}"
+    by = f" by rule {message.rule}" if message.rule is not None else ""
+    yield Step(stage="message", result=planned.decision.action.value, because=f"{said}{by}")
+    for note in message.notes:
+        yield Step(stage="message", result="note", because=note)
