@@ -10,7 +10,8 @@ import timeit
 from datetime import UTC, datetime
 from pathlib import Path
 
-from mailbridge.config.model import MessageDefaults, Rule
+from mailbridge.config.model import MessageDefaults
+from mailbridge.config.model_rules import Rule
 from mailbridge.intake.compose import Composer
 from mailbridge.intake.parse import parse_mail
 from mailbridge.model.mail import Client, Recipient

@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "reads a mail as its device meant it; the devices are data",
     ),
     "rules": (
-        {"config.model", "config.patterns", "config.times", "intake.options", "model"},
+        {"config.model_rules", "config.patterns", "config.times", "intake.options", "model"},
         "pure: a mail and the time to what is done with it",
     ),
     "planner": (
@@ -69,7 +69,10 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "tells the door how much the queue can still carry; asked before a mail is kept, by door and verb alike",
     ),
     "people": (
-        {"clock", "config.check_people", "config.model", "errors", "model", "queue.contract", "queue.kept"},
+        {
+            "clock", "config.check_people", "config.model", "config.model_people", "errors", "model", "queue.contract",
+            "queue.kept",
+        },
         "who is meant and when: knows neither mails nor gateways; the store keeps what must last",
     ),
     "explain": (

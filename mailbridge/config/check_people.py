@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
 from mailbridge.config.addresses import is_private_host
-from mailbridge.config.model import Config, QuietHours, Rota
+from mailbridge.config.model import Config
+from mailbridge.config.model_people import QuietHours, Rota
 from mailbridge.config.tree import Findings, Path
 from mailbridge.config.validate import suggest
 

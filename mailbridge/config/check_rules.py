@@ -10,7 +10,8 @@ import re
 from pathlib import Path as FilePath
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from mailbridge.config.model import Config, Match, Rule
+from mailbridge.config.model import Config
+from mailbridge.config.model_rules import Match, Rule
 from mailbridge.config.patterns import PREFIX, compile_pattern
 from mailbridge.config.problems import Problem
 from mailbridge.config.profiles import read_profiles

@@ -9,8 +9,9 @@ import textwrap
 from collections.abc import Iterator
 from typing import Any
 
-from mailbridge.config.model import Config, Section
+from mailbridge.config.model import Config
 from mailbridge.config.outline import Entry, Items, Keys, Mapping, Scalar, describe, entries, write
+from mailbridge.config.sections import Section
 from mailbridge.config.show import inline, scalar_text
 
 _WIDTH = 110

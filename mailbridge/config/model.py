@@ -8,112 +8,32 @@ It must not read files or the environment.
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Any, ClassVar, Literal
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+from typing import Annotated, Any, Literal
 
 from pydantic import (
-    AfterValidator,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
-    JsonValue,
     SecretStr,
     model_validator,
 )
 
-from mailbridge.config.units import parse_duration, parse_size
-from mailbridge.model.limits import parse_rate
-
-
-def _split_words(value: object) -> object:
-    """Let a list of words be written as one text, with commas between them."""
-    if isinstance(value, str):
-        return [word.strip() for word in value.split(",") if word.strip()]
-    return value
-
-
-def _upper(value: object) -> object:
-    if isinstance(value, str):
-        return value.upper()
-    if isinstance(value, list):
-        return [_upper(item) for item in value]
-    return value
-
-
-def _off(value: object) -> object:
-    return None if value == "off" else value
-
-
-def _lower_keys(value: object) -> object:
-    """Write domains in lower case, as they are compared. Two spellings of one domain are found by ``check.py``."""
-    if isinstance(value, dict):
-        return {str(key).lower(): item for key, item in value.items()}
-    return value
-
-
-def _one_or_list(value: object) -> object:
-    """Let a list be written as one item; commas belong to it, for it may be a pattern."""
-    return [value] if isinstance(value, str) else value
-
-
-Duration = Annotated[float, BeforeValidator(parse_duration)]
-Size = Annotated[int, BeforeValidator(parse_size)]
-Words = Annotated[list[str], BeforeValidator(_split_words)]
-Patterns = Annotated[list[str], BeforeValidator(_one_or_list)]
-#: a URL that may hold a password: never shown, may be given as ``x_file``
-SECRET_URL: dict[str, JsonValue] = {"secret_url": True}
-
-_DAY = 86400.0
-_MONEY = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,4})?")
-_PERCENT = re.compile(r"([1-9][0-9]?|100)%")
-
-
-def _check_rates(words: list[str]) -> list[str]:
-    for word in words:
-        parse_rate(word)
-    return words
-
-
-def _check_money(text: str | None) -> str | None:
-    if text is not None and not _MONEY.fullmatch(text):
-        raise ValueError("not an amount of money; write one such as 2000 or 99.50")
-    return text
-
-
-def _check_percent(text: str) -> str:
-    if not _PERCENT.fullmatch(text):
-        raise ValueError("not a share; write one from 1% to 100%")
-    return text
-
-
-def _check_zone(text: str) -> str:
-    try:
-        if text:
-            ZoneInfo(text)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError("not a time zone known here; write one such as Europe/Moscow") from None
-    return text
-
-
-Rates = Annotated[Words, AfterValidator(_check_rates)]
-Money = Annotated[str, AfterValidator(_check_money)]
-Percent = Annotated[str, AfterValidator(_check_percent)]
-Zone = Annotated[str, AfterValidator(_check_zone)]
-
-
-class Section(BaseModel):
-    """A mapping of the configuration: frozen, unknown keys are errors."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
-    #: the key whose list of words may stand in place of the whole section
-    shorthand: ClassVar[str] = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _write_out(cls, data: Any) -> Any:
-        return {cls.shorthand: data} if cls.shorthand and isinstance(data, str | list) else data
+from mailbridge.config.model_people import Alias, Digests, Person, QuietHours, Rota
+from mailbridge.config.model_rules import Rule
+from mailbridge.config.sections import (
+    DAY,
+    SECRET_URL,
+    Duration,
+    Money,
+    Percent,
+    Rates,
+    Section,
+    Size,
+    Words,
+    Zone,
+    lower_keys,
+    off,
+    upper,
+)
 
 
 class Listener(Section):
@@ -164,7 +84,7 @@ class Smtp(Section):
         default="", description="Our name in greetings and trace lines. Empty: the machine's own name."
     )
     listen: list[Listener] = Field(default=[Listener()], description="The addresses to listen on.")
-    domains: Annotated[dict[str, str], BeforeValidator(_lower_keys)] = Field(
+    domains: Annotated[dict[str, str], BeforeValidator(lower_keys)] = Field(
         default={"sms.local": "sms"},
         description="Recipient domain and the channel its mail takes. `sms` is the one there is.",
     )
@@ -195,7 +115,7 @@ class Smtp(Section):
     auth_ban: Duration = Field(
         default=600.0,
         ge=0,
-        le=_DAY,
+        le=DAY,
         description="How long a banned address may not sign in, and how far back wrong passwords count. 0: never.",
     )
     max_hops: int = Field(
@@ -221,10 +141,10 @@ class User(Section):
 class Numbers(Section):
     """How numbers are read and which are allowed."""
 
-    region: Annotated[str, BeforeValidator(_upper)] = Field(
+    region: Annotated[str, BeforeValidator(upper)] = Field(
         default="RU", description="Country by which national numbers such as 8 (999) 123-45-67 are read."
     )
-    allow: Annotated[Words | None, BeforeValidator(_upper)] = Field(
+    allow: Annotated[Words | None, BeforeValidator(upper)] = Field(
         default=None,
         description="Prefixes (`+7`) or countries (`KZ`) that may be sent to. Left out: the region's country.",
     )
@@ -321,7 +241,7 @@ class SmscGateway(Section):
     quarantine: Duration = Field(
         default=150.0,
         ge=0,
-        le=_DAY,
+        le=DAY,
         description='From giving a request up: until then the gateway\'s "not found" is not believed. '
         "Less than a minute risks sending twice.",
     )
@@ -345,11 +265,11 @@ class SmscGateway(Section):
     poll: Duration = Field(
         default=30.0,
         ge=0,
-        le=_DAY,
+        le=DAY,
         description="Time between status questions about a young message; less than 15s holds for its first four. "
         "0 leaves reports to the callbacks alone.",
     )
-    currency: Annotated[str | None, BeforeValidator(_upper)] = Field(
+    currency: Annotated[str | None, BeforeValidator(upper)] = Field(
         default=None,
         pattern="^[A-Z]{3}$",
         description="The account's currency, three letters. Left out: the host's (KZT, UAH, else RUR for roubles), "
@@ -375,16 +295,16 @@ class Queue(Section):
         le=600,
         description="PostgreSQL: a node that gives no sign of life for so long is dead to the others.",
     )
-    lifetime: Duration = Field(default=_DAY, ge=0.1, le=30 * _DAY, description="How long delivery is tried.")
+    lifetime: Duration = Field(default=DAY, ge=0.1, le=30 * DAY, description="How long delivery is tried.")
     retry_min: Duration = Field(
-        default=5.0, ge=0.01, le=_DAY, description="First wait after a deferral; doubles up to `retry_max`."
+        default=5.0, ge=0.01, le=DAY, description="First wait after a deferral; doubles up to `retry_max`."
     )
-    retry_max: Duration = Field(default=300.0, ge=0.01, le=_DAY, description="Longest wait between two attempts.")
+    retry_max: Duration = Field(default=300.0, ge=0.01, le=DAY, description="Longest wait between two attempts.")
     keep_original: Size = Field(
         default=64_000, ge=0, le=10_000_000, description="How much of the original mail is kept for reports."
     )
     keep_history: Duration = Field(
-        default=90 * _DAY, ge=1, le=3650 * _DAY, description="How long finished mails stay in the history."
+        default=90 * DAY, ge=1, le=3650 * DAY, description="How long finished mails stay in the history."
     )
     max_history: int = Field(
         default=0,
@@ -400,7 +320,7 @@ class Queue(Section):
         "at the limit they are `452`. 0: no limit.",
     )
     delay_warning: Duration = Field(
-        default=4 * 3600.0, ge=0, le=30 * _DAY, description="When a sender is told that an SMS still waits. 0: never."
+        default=4 * 3600.0, ge=0, le=30 * DAY, description="When a sender is told that an SMS still waits. 0: never."
     )
 
 
@@ -424,7 +344,7 @@ class Bounce(Section):
     operator: str = Field(
         default="", description="Who is told of suspended gateways and held messages. Empty: the log alone."
     )
-    lifetime: Duration = Field(default=5 * _DAY, ge=1, le=30 * _DAY, description="How long a bounce is tried.")
+    lifetime: Duration = Field(default=5 * DAY, ge=1, le=30 * DAY, description="How long a bounce is tried.")
 
     @model_validator(mode="before")
     @classmethod
@@ -437,7 +357,7 @@ class Bounce(Section):
 class Web(Section):
     """HTTP: health, metrics, callbacks."""
 
-    listen: Annotated[str | None, BeforeValidator(_off)] = Field(
+    listen: Annotated[str | None, BeforeValidator(off)] = Field(
         default="127.0.0.1:8080", description="`host:port`, `[v6]:port` or `off`."
     )
 
@@ -451,178 +371,6 @@ class Log(Section):
     )
     phones: Literal["masked", "full"] = Field(
         default="masked", description="`masked` shows the last four digits of a number alone."
-    )
-
-
-class Person(Section):
-    """Somebody alerts go to."""
-
-    phone: str = Field(description="The number, with its plus: `+79991234567`. It is allowed by standing here.")
-    quiet: Words = Field(default=[], description="Names of `quiet_hours` that hold for this number.")
-
-
-class Alias(Section):
-    """A name that mail may be sent to."""
-
-    shorthand = "to"
-
-    to: Words = Field(
-        default=[],
-        description="People, numbers and other aliases. May stand alone: `admins: [anna, boris]`.",
-    )
-    rota: str = Field(default="", description="The rota that says who it is now, instead of `to`.")
-    quiet: Words = Field(default=[], description="Names of `quiet_hours` that hold for mail to this name.")
-
-
-class Rota(Section):
-    """Whose turn it is: a rotation, or a calendar."""
-
-    start: str = Field(default="", description="When the first of `members` begins, `2026-01-05 09:00`.")
-    every: Duration = Field(
-        default=7 * _DAY,
-        ge=3600,
-        le=366 * _DAY,
-        description="How long a turn is. Turns change at the same time of day all the year.",
-    )
-    members: Words = Field(default=[], description="People, numbers or aliases, in the order of their turns.")
-    timezone: str = Field(default="", description="Such as `Europe/Moscow`. Empty: the machine's own.")
-    ics: str = Field(
-        default="",
-        repr=False,
-        json_schema_extra=SECRET_URL,
-        description="An iCalendar file or its `https://` address, instead of `start` and `members`. "
-        "An event's SUMMARY is the name of who is on duty while it lasts.",
-    )
-    refresh: Duration = Field(default=600.0, ge=10, le=7 * _DAY, description="How often `ics` is read anew.")
-    otherwise: Words = Field(
-        default=[],
-        description="Who it is while the calendar names nobody. Empty: whoever was on duty last.",
-    )
-
-
-class QuietHours(Section):
-    """When somebody is not to be woken: what comes then goes out as one message when they end."""
-
-    from_: str = Field(alias="from", description="The time of day they begin, `23:00`.")
-    to: str = Field(description="The time of day they end, `07:00`; that of the next day where it is not later.")
-    days: str = Field(default="", description="The weekdays they begin on: `mon-fri`, `sat, sun`. Empty: all.")
-    timezone: str = Field(default="", description="Such as `Europe/Moscow`. Empty: the machine's own.")
-    pass_: Words = Field(default=[], alias="pass", description="Severities that break through, such as `critical`.")
-    holidays: str = Field(
-        default="", description="Country (`RU`) or part of it (`DE-BY`) on whose holidays the whole day is quiet."
-    )
-
-
-class Digest(Section):
-    """How a storm becomes few messages."""
-
-    window: Duration = Field(
-        default=300.0,
-        ge=1,
-        le=_DAY,
-        description="The first alert goes at once, the rest of this time becomes one message. "
-        "Doubles while the storm lasts.",
-    )
-    longest: Duration = Field(default=3600.0, ge=1, le=_DAY, description="How long the window grows at most.")
-    repeat: Duration = Field(
-        default=4 * 3600.0,
-        ge=1,
-        le=_DAY,
-        description="Repeats of what was told already are counted, and told with what is new, or after this time.",
-    )
-    pass_: Words = Field(
-        default=[], alias="pass", description="Severities of which a new problem goes out at once, such as `critical`."
-    )
-
-
-class Digests(Section):
-    """Storms of alerts: one message for many."""
-
-    default: Digest | None = Field(
-        default=None, description="Applies to all mail that no rule decides about, for each recipient by itself."
-    )
-    hold_recovery: Duration = Field(
-        default=60.0,
-        ge=0,
-        le=_DAY,
-        description="A problem and its recovery within this time cancel each other, where both still wait.",
-    )
-
-
-class Match(Section):
-    """What a rule looks at. All that is written must hold; of several patterns any one is enough.
-
-    A pattern is a glob for the whole value in any case (`*`, `?`), or RE2 after `re:`, found anywhere in it.
-    """
-
-    # ``from`` is a Python keyword
-    from_: Patterns | None = Field(
-        default=None, alias="from", description="The sender: of the envelope, or of the mail's From."
-    )
-    recipient: Patterns | None = Field(
-        default=None, description="The recipient's address as given, without its options, or its number `+7…`."
-    )
-    subject: Patterns | None = Field(default=None, description="The subject.")
-    text: Patterns | None = Field(default=None, description='The text a person would read: `"*disk*"`.')
-    header: dict[str, Patterns] | None = Field(
-        default=None, description='Header fields by name: `{X-Priority: "1*"}`. One that is missing fits nothing.'
-    )
-    network: Words | None = Field(default=None, description="The client's network or address; also `unix`, `local`.")
-    user: Patterns | None = Field(default=None, description="The name the client signed in with.")
-    time: Words | None = Field(default=None, description="Times of day, `22:00-08:00`.")
-    days: Words | None = Field(default=None, description="Days of the week, `mon-fri` or `sat, sun`.")
-    profile: Words | None = Field(default=None, description="The device profile that understood the mail.")
-    severity: Words | None = Field(
-        default=None, description="What a profile found: `critical`, `warning`, `info`, `ok`, `unknown`."
-    )
-    event: Words | None = Field(
-        default=None, description="What a profile found: `problem`, `recovery` and other words of devices."
-    )
-
-
-class RuleSettings(Section):
-    """What a rule says of a message, unless its mail says otherwise."""
-
-    text: str | None = Field(default=None, description="Template, as `message.text`.")
-    sender: str | None = Field(default=None, description="Sender name.")
-    translit: Literal["0", "1", "2", "auto"] | None = Field(default=None, description="As `message.translit`.")
-    fit: Literal["faithful", "folded", "cheapest"] | None = Field(default=None, description="As `message.fit`.")
-    profile: str | None = Field(default=None, description="As `message.profile`.")
-    max_parts: int | None = Field(default=None, ge=1, le=20, description="As `message.max_parts`.")
-    channel: str | None = Field(default=None, description="`sms` or `flash`.")
-    flash: bool | None = Field(default=None, description="Shown at once, not kept by the phone.")
-    time: str | None = Field(
-        default=None, description="When to send: `+30` minutes from now, or `9-21`, the hours of the day."
-    )
-    valid: str | None = Field(default=None, description="How long the operator tries, `2h` or `1:30`.")
-    lifetime: Annotated[Duration, Field(ge=0.1, le=30 * _DAY)] | None = Field(
-        default=None, description="How long delivery is tried, as `queue.lifetime`."
-    )
-    gateway: str | None = Field(default=None, description="The gateway to send through.")
-
-
-class Rule(Section):
-    """One rule; the first that fits a recipient's mail decides, unless it says `continue: true`."""
-
-    name: str = Field(
-        default="", max_length=60, description="Shown in the log, the history and `explain`. Empty: its number."
-    )
-    match: Match = Field(default=Match(), description="What must hold. Left out: every mail fits.")
-    # ``set`` is the name of a type
-    set_: RuleSettings = Field(default=RuleSettings(), alias="set", description="Options of the message.")
-    to: Words | None = Field(
-        default=None,
-        description="Recipients instead of the one given: numbers, addresses, names. `+oncall` adds one.",
-    )
-    action: Literal["send", "drop", "hold", "digest"] | None = Field(
-        default=None,
-        description="`drop` keeps it in the history alone, `hold` waits for a person, `digest` gathers. "
-        "Left out: `send`, or what a rule before it said.",
-    )
-    # ``continue`` is a Python keyword
-    continue_: bool = Field(default=False, alias="continue", description="Go on to the rules that follow.")
-    timezone: str = Field(
-        default="", description="Zone of `time` and `days`, such as `Europe/Moscow`. Empty: the machine's own."
     )
 
 

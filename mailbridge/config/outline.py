@@ -15,7 +15,8 @@ from typing import Any, Literal, Union, get_args, get_origin
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from mailbridge.config.model import Config, Section
+from mailbridge.config.model import Config
+from mailbridge.config.sections import Section
 from mailbridge.config.tree import Path
 from mailbridge.config.units import format_duration, format_size, parse_size
 

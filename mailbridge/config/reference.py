@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from mailbridge.config.future import CHANNELS, GATEWAY_TYPES, KEYS
-from mailbridge.config.model import Config, Section
+from mailbridge.config.model import Config
 from mailbridge.config.outline import Entry, Items, Keys, Mapping, describe, entries, write
+from mailbridge.config.sections import Section
 from mailbridge.config.show import inline
 
 _HEAD = """\
 # Configuration
 
-<!-- Made by scripts/generate from mailbridge/config/model.py; change it there. -->
+<!-- Made by scripts/generate from mailbridge/config/model.py and what it is made of; change it there. -->
 
 One YAML file, or a folder of `*.yaml` files merged in name order:
 mappings merge, later files win for single values, lists replace each other.

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from mailbridge.config.model import Config, Section
+from mailbridge.config.model import Config
 from mailbridge.config.outline import Entry, Items, Keys, Kind, Mapping, Scalar, entries, write
+from mailbridge.config.sections import Section
 
 _SCHEMA = "https://json-schema.org/draft/2020-12/schema"
 _REFERENCE = r"\$\{"

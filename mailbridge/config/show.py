@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from mailbridge.config.model import Config, Section
+from mailbridge.config.model import Config
 from mailbridge.config.outline import Entry, Items, Keys, Kind, Scalar, entries, write
 from mailbridge.config.outline import Mapping as Named
+from mailbridge.config.sections import Section
 
 HIDDEN = "***"
 

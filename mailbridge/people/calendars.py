@@ -17,7 +17,7 @@ import aiohttp
 import structlog
 
 from mailbridge.clock import Clock
-from mailbridge.config.model import Rota as RotaSettings
+from mailbridge.config.model_people import Rota as RotaSettings
 from mailbridge.errors import StoreError
 from mailbridge.people.calendar import load_shifts
 from mailbridge.people.rota import Calendar, Shift

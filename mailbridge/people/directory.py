@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from mailbridge.config.check_people import bare_number, parse_start
 from mailbridge.config.model import Config
-from mailbridge.config.model import Rota as RotaSettings
+from mailbridge.config.model_people import Rota as RotaSettings
 from mailbridge.model.phone import Phone
 from mailbridge.people.rota import Calendar, Rota, Rotation
 from mailbridge.people.zones import Zone

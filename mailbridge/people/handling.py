@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from mailbridge.config.check_people import CATCH_ALL, bare_number
-from mailbridge.config.model import Config, Digests
+from mailbridge.config.model import Config
+from mailbridge.config.model_people import Digests
 from mailbridge.model.alert import Decision, Digest
 from mailbridge.model.mail import Recipient
 from mailbridge.model.message import Message

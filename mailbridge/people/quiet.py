@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
 from mailbridge.config.check_people import WEEKDAYS, parse_days, parse_time_of_day
-from mailbridge.config.model import QuietHours
+from mailbridge.config.model_people import QuietHours
 from mailbridge.people.zones import Zone
 
 _DAY = timedelta(days=1)

@@ -14,7 +14,7 @@ from enum import StrEnum
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
-from mailbridge.config.model import Match, Rule, RuleSettings
+from mailbridge.config.model_rules import Match, Rule, RuleSettings
 from mailbridge.config.times import is_within, parse_days, parse_span
 from mailbridge.intake.options import NOTHING, Options, parse_sender, parse_time, parse_valid
 from mailbridge.model.mail import Client, Mail, Recipient

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import pytest
 from aiohttp import web
 
-from mailbridge.config.model import Rota
+from mailbridge.config.model_people import Rota
 from mailbridge.people import calendars as module
 from mailbridge.people.calendars import Calendars, CalendarTrouble, expand, fetch_ics
 from tests.support.clock import START, FakeClock

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbridge.config.check_people import parse_days, parse_time_of_day
-from mailbridge.config.model import QuietHours
+from mailbridge.config.model_people import QuietHours
 from mailbridge.people.quiet import LONGEST, build_quiet, quiet_until
 
 

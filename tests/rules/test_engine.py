@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbridge.config.model import Rule
+from mailbridge.config.model_rules import Rule
 from mailbridge.intake.parse import parse_mail
 from mailbridge.model.mail import Client, Recipient
 from mailbridge.model.phone import Phone
