@@ -23,13 +23,13 @@ from mailbridge.model.reading import UNREAD
 from mailbridge.people.directory import Directory
 from mailbridge.people.handling import Handling
 from mailbridge.people.rota import Calendar
-from mailbridge.planner import Planned, Planner
+from mailbridge.planner import Planned, Planner, alert_of
 from mailbridge.profiles.load import load_profiles
 from mailbridge.queue.contract import NewMail
 from mailbridge.queue.kept import Gather
 from mailbridge.reception import Gathers, Reader, Settings, prepare
 from mailbridge.report.policy import is_reportable
-from mailbridge.rules.engine import Rules
+from mailbridge.rules.engine import Action, Rules
 
 
 def build_doorman(
@@ -48,14 +48,24 @@ def build_doorman(
 Decide = Callable[[Mail, Planned], Decision]
 
 
-def build_gathers(config: Config, decide: Decide = lambda _mail, _planned: Decision()) -> Gathers | None:
-    """Return what says whether a message may have to wait; None where nothing in *config* lets any."""
+def build_gathers(config: Config, decide: Decide | None = None) -> Gathers | None:
+    """Return what says whether a message may have to wait; None where nothing in *config* lets any.
+
+    *decide* stands in for what rules and device profiles say.
+    """
     handling = Handling(config)
     if not handling:
         return None
 
+    def decided(_mail: Mail, planned: Planned) -> Decision:
+        said = planned.decision
+        digest = handling.digest_of(said.digest) if said.action is Action.DIGEST else None
+        return Decision(rule=said.rule, digest=digest, quiet=said.quiet, alert=alert_of(planned.reading))
+
     def gather(mail: Mail, planned: Planned, now: datetime) -> Gather | None:
-        return handling.gather(decide(mail, planned), planned.recipient, planned.message, now)
+        if planned.decision.action in {Action.HOLD, Action.DROP}:
+            return None
+        return handling.gather((decide or decided)(mail, planned), planned.recipient, planned.message, now)
 
     return gather
 

@@ -14,11 +14,14 @@ from datetime import datetime
 
 from mailbridge.errors import IntakeError
 from mailbridge.intake.compose import Candidate, Composer
+from mailbridge.model.alert import Alert, Event
 from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
 from mailbridge.model.message import Message
 from mailbridge.model.reading import Reading
 from mailbridge.profiles.reader import Profiles
 from mailbridge.rules.engine import NO_RULE, Action, Decision, Facts, Rules, Step
+
+_EVENTS = {event.value: event for event in Event}
 
 #: who a word in a rule's ``to`` stands for now; raises errors.IntakeError
 Resolve = Callable[[str, Client], Sequence[Recipient]]
@@ -37,6 +40,15 @@ class Planned:
 def _planned(message: Message, recipient: Recipient, decision: Decision, reading: Reading) -> Planned:
     named = message if decision is NO_RULE else replace(message, rule=decision.rule)
     return Planned(message=named, recipient=recipient, reading=reading, decision=decision)
+
+
+def alert_of(reading: Reading) -> Alert:
+    """Return what *reading* is about, as storms are gathered by it."""
+    return Alert(
+        subject="/".join(word for word in (reading.host, reading.service) if word),
+        event=_EVENTS.get(reading.event), severity=reading.severity, host=reading.host, service=reading.service,
+        short=reading.short,
+    )  # fmt: skip
 
 
 class Planner:

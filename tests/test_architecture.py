@@ -45,7 +45,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "reads a mail as its device meant it; the devices are data",
     ),
     "rules": (
-        {"config.model_rules", "config.patterns", "config.times", "intake.options", "model"},
+        {"config.model_people", "config.model_rules", "config.patterns", "config.times", "intake.options", "model"},
         "pure: a mail and the time to what is done with it",
     ),
     "planner": (

@@ -92,6 +92,8 @@ def check_people(config: Config, findings: Findings) -> None:
         _check_rota(config, findings, ("rotas", name), rota)
     for name, hours in config.quiet_hours.items():
         _check_quiet_hours(findings, ("quiet_hours", name), hours)
+    for number, rule in enumerate(config.rules):
+        _check_quiet_names(config, findings, ("rules", number, "quiet"), rule.quiet)
     for section, named in (("people", config.people), ("aliases", config.aliases)):
         for name, one in named.items():
             _check_quiet_names(config, findings, (section, name, "quiet"), one.quiet)

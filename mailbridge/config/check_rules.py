@@ -82,6 +82,8 @@ def _check_rule(rule: Rule, path: Path, config: Config, names: frozenset[str], f
             findings.report((*path, "timezone"), "not a time zone", "write one such as Europe/Moscow")
     if rule.to is not None and not rule.to:
         findings.report((*path, "to"), "names nobody", "write numbers or names, or action: drop")
+    if rule.digest is not None and rule.action not in {None, "digest"}:
+        findings.report((*path, "digest"), f"a digest of mails with action: {rule.action}", "remove one of the two")
     if rule.action == "drop" and rule.to:
         findings.report((*path, "to"), "recipients for a mail that is dropped", "remove one of the two")
 

@@ -95,7 +95,9 @@ class Digests(Section):
     """Storms of alerts: one message for many."""
 
     default: Digest | None = Field(
-        default=None, description="Applies to all mail that no rule decides about, for each recipient by itself."
+        default=None,
+        description="Applies to all mail that no rule decides about, for each recipient by itself; "
+        "to that of a rule with `action: digest`, for the rule by itself.",
     )
     hold_recovery: Duration = Field(
         default=60.0,

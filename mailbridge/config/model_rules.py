@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from mailbridge.config.model_people import Digest
 from mailbridge.config.sections import DAY, Duration, Patterns, Section, Words
 
 
@@ -80,7 +81,13 @@ class Rule(Section):
     action: Literal["send", "drop", "hold", "digest"] | None = Field(
         default=None,
         description="`drop` keeps it in the history alone, `hold` waits for a person, `digest` gathers. "
-        "Left out: `send`, or what a rule before it said.",
+        "Left out: `digest` where that key is written, else `send`, or what a rule before it said.",
+    )
+    digest: Digest | None = Field(
+        default=None, description="How `action: digest` gathers, for each recipient. Left out: as `digest.default`."
+    )
+    quiet: Words = Field(
+        default=[], description="Names of `quiet_hours` that hold for these mails, beside those of their recipients."
     )
     # ``continue`` is a Python keyword
     continue_: bool = Field(default=False, alias="continue", description="Go on to the rules that follow.")

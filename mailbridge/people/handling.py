@@ -13,6 +13,7 @@ from datetime import datetime
 
 from mailbridge.config.check_people import CATCH_ALL, bare_number
 from mailbridge.config.model import Config
+from mailbridge.config.model_people import Digest as DigestSettings
 from mailbridge.config.model_people import Digests
 from mailbridge.model.alert import Decision, Digest
 from mailbridge.model.mail import Recipient
@@ -35,10 +36,18 @@ class Handling:
         self._aliases = {name.lower() for name in (*config.aliases, *config.people)}
         #: what applies where no rule matched
         self.default = build_digest(config.digest)
+        self._hold_recovery_s = config.digest.hold_recovery
+        self._is_asked_by_rules = any(rule.digest is not None or rule.action == "digest" for rule in config.rules)
 
     def __bool__(self) -> bool:
         """True where anything may have to wait."""
-        return bool(self._quiet) or self.default is not None
+        return bool(self._quiet) or self.default is not None or self._is_asked_by_rules
+
+    def digest_of(self, settings: DigestSettings | None) -> Digest:
+        """Return how a rule gathers that says so: by *settings* of its own, or as by default."""
+        if settings is None and self.default is not None:
+            return self.default
+        return _digest(settings or DigestSettings(), self._hold_recovery_s)
 
     def gather(self, decision: Decision, recipient: Recipient, message: Message, now: datetime) -> Gather | None:
         """Return what *message* may have to wait for; None: it goes out by itself.
@@ -80,15 +89,16 @@ class Handling:
 
 def build_digest(settings: Digests) -> Digest | None:
     """Return the default digest that *settings* describe, None where they describe none."""
-    default = settings.default
-    if default is None:
-        return None
+    return None if settings.default is None else _digest(settings.default, settings.hold_recovery)
+
+
+def _digest(settings: DigestSettings, hold_recovery_s: float) -> Digest:
     return Digest(
-        window_s=default.window,
-        longest_s=max(default.longest, default.window),
-        repeat_s=default.repeat,
-        hold_recovery_s=settings.hold_recovery,
-        passes=frozenset(word.lower() for word in default.pass_),
+        window_s=settings.window,
+        longest_s=max(settings.longest, settings.window),
+        repeat_s=settings.repeat,
+        hold_recovery_s=hold_recovery_s,
+        passes=frozenset(word.lower() for word in settings.pass_),
     )
 
 

@@ -14,6 +14,7 @@ from enum import StrEnum
 from functools import cached_property
 from zoneinfo import ZoneInfo
 
+from mailbridge.config.model_people import Digest
 from mailbridge.config.model_rules import Match, Rule, RuleSettings
 from mailbridge.config.times import is_within, parse_days, parse_span
 from mailbridge.intake.options import NOTHING, Options, parse_sender, parse_time, parse_valid
@@ -122,6 +123,10 @@ class Decision:
     profile: str | None = None
     lifetime_s: float | None = None
     gateway: str | None = None
+    #: how ``Action.DIGEST`` gathers; None: as by default
+    digest: Digest | None = None
+    #: names of quiet hours, beside those of the recipient
+    quiet: tuple[str, ...] = ()
 
     @property
     def rule(self) -> str | None:
@@ -208,13 +213,22 @@ def _add(decision: Decision, rule: _Compiled) -> Decision:
     return Decision(
         rules=(*decision.rules, rule.name),
         options=rule.settings.over(decision.options),
-        action=Action(rule.rule.action) if rule.rule.action is not None else decision.action,
+        action=_action(rule.rule) or decision.action,
         to=tuple(dict.fromkeys(to)),
         keeps_recipient=decision.keeps_recipient and not instead,
         profile=settings.profile or decision.profile,
         lifetime_s=settings.lifetime if settings.lifetime is not None else decision.lifetime_s,
         gateway=settings.gateway or decision.gateway,
+        digest=rule.rule.digest or decision.digest,
+        quiet=tuple(dict.fromkeys((*decision.quiet, *rule.rule.quiet))),
     )
+
+
+def _action(rule: Rule) -> Action | None:
+    """Return what a rule says of the action; None where it says nothing."""
+    if rule.action is not None:
+        return Action(rule.action)
+    return Action.DIGEST if rule.digest is not None else None
 
 
 def _is_added(word: str) -> bool:
