@@ -256,6 +256,7 @@ class Bridge:
         self._front = self._build_front(config)
         self._inherited = inherited_sockets(os.environ, os.getpid())
         self.door = self._build_door(config)
+        self._calendars.changed = self._spread_calendars
         self.web = self._build_web()
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -330,6 +331,10 @@ class Bridge:
         if isinstance(self.door, Team):
             self.door.spread(news)
 
+    def _spread_calendars(self) -> None:
+        if isinstance(self.door, Team):
+            self.door.spread_calendars()
+
     def _all_news(self) -> News:
         return self._front.known.all_news()
 
@@ -354,6 +359,7 @@ class Bridge:
                 config,
                 keep=self._front.keep,
                 all_news=self._all_news,
+                calendars=self._calendars.texts,
                 worked=self._rush.worked,
                 count_refused=self._meter.count_rejected,
                 clock=self._clock,

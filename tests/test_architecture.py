@@ -112,8 +112,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "simulator": ({"clock", "errors"}, "the other side of the wire: a mistake shared with the bridge would be unseen"),
     "workers": (
         {
-            "clock", "config.model", "errors", "front", "lean", "limiter", "log", "loops", "model", "queue.contract",
-            "smtp",
+            "clock", "config.model", "errors", "front", "lean", "limiter", "log", "loops", "model", "people.calendar",
+            "people.rota", "queue.contract", "smtp",
         },
         "the door in other processes: what is to be stored goes over a line to the one with the queue",
     ),

@@ -19,7 +19,7 @@ import structlog
 from mailbridge.clock import Clock
 from mailbridge.config.model_people import Rota as RotaSettings
 from mailbridge.errors import StoreError
-from mailbridge.people.calendar import load_shifts
+from mailbridge.people.calendar import dump_shifts, load_shifts
 from mailbridge.people.rota import Calendar, Shift
 from mailbridge.queue.contract import Store
 from mailbridge.queue.kept import KeptCalendar
@@ -64,6 +64,12 @@ class Calendars:
         self._due_s: dict[str, float] = {}
         self._told: dict[str, tuple[str, ...]] = {}
         self.by_rota: dict[str, Calendar] = {}
+        #: called when something else is known of a calendar
+        self.changed: Callable[[], None] = lambda: None
+
+    def texts(self) -> Mapping[str, str]:
+        """Return what is known of each rota's calendar, as ``dump_shifts`` writes it."""
+        return {name: dump_shifts(calendar.known) for name, calendar in self.by_rota.items()}
 
     def configure(self, rotas: Mapping[str, RotaSettings]) -> Mapping[str, Calendar]:
         """Take over the rotas of a configuration; what was read of a source that stays is kept. Returns the calendars.
@@ -92,6 +98,7 @@ class Calendars:
                 self.by_rota[kept.rota].known = load_shifts(kept.shifts)
             except ValueError:
                 log.warning("calendar not kept well", rota=kept.rota)
+        self.changed()
 
     async def step(self) -> int:
         """Read what is due. A calendar that cannot be read leaves what was read before."""
@@ -110,7 +117,9 @@ class Calendars:
         except (CalendarTrouble, ValueError) as trouble:
             log.warning("calendar not read", rota=name, because=str(trouble), kept=len(calendar.known))
             return
-        calendar.known = shifts
+        if calendar.known != shifts:
+            calendar.known = shifts
+            self.changed()
         self._due_s[name] = self._clock.monotonic() + settings.refresh
         self._tell_strangers(name, shifts)
         kept = KeptCalendar(rota=name, source=_source(settings), shifts=text, read_at=now)

@@ -115,6 +115,7 @@ class Team:
         *,
         keep: Keep,
         all_news: Callable[[], News],
+        calendars: Callable[[], Mapping[str, str]] = dict,
         worked: Callable[[int, float], None],
         count_refused: Callable[[Reply], None],
         clock: Clock,
@@ -124,6 +125,7 @@ class Team:
         self._inherited = inherited
         self._keep = keep
         self._all_news = all_news
+        self._calendars = calendars
         self._worked = worked
         self._count_refused = count_refused
         self._clock = clock
@@ -243,6 +245,7 @@ class Team:
             worker=number,
             workers=sent.smtp.workers,
             news=self._all_news(),
+            calendars=self._calendars(),
             seats_fd=self._seats.fd,
             listening_fds=tuple(tuple(one.fileno() for one in bound.sockets) for bound in self._bound),
         )
@@ -252,6 +255,7 @@ class Team:
             trouble = await _order(member, "follow", pickle.dumps(needs_of_door(sent)), limit_s=_FOLLOW_S)
         # and what was learned meanwhile
         member.channel.tell("limits", _NEWS.pack(self._all_news()))
+        member.channel.tell("calendars", self._calendars())
         return trouble
 
     # -- what workers say
@@ -284,6 +288,12 @@ class Team:
         parcel = _NEWS.pack(news)
         for member in self._members.values():
             member.channel.tell("limits", parcel)
+
+    def spread_calendars(self) -> None:
+        """Let all workers know who is on duty when, as it was read last."""
+        texts = self._calendars()
+        for member in self._members.values():
+            member.channel.tell("calendars", texts)
 
     def _count_guess(self, address: str) -> None:
         """Count a wrong password over all workers, and let all of them know when it was one too many."""

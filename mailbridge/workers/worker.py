@@ -12,7 +12,7 @@ import signal
 import socket
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -28,6 +28,8 @@ from mailbridge.limiter import Known, News, read_limits
 from mailbridge.loops import Loop
 from mailbridge.model.mail import Client, ReceivedMail, Recipient
 from mailbridge.model.reply import Reply
+from mailbridge.people.calendar import load_shifts
+from mailbridge.people.rota import Calendar, Shift
 from mailbridge.queue.contract import NewMail
 from mailbridge.smtp.bans import Bans
 from mailbridge.smtp.passwords import UserPasswords
@@ -60,6 +62,8 @@ class Opening:
     workers: int
     #: which limits have no room
     news: News
+    #: what is known of each rota's calendar, as ``people.calendar.dump_shifts`` writes it
+    calendars: Mapping[str, str]
     #: file descriptors of the shared numbers of sessions, and of the sockets of each listener
     seats_fd: int
     listening_fds: tuple[tuple[int, ...], ...]
@@ -104,13 +108,26 @@ class _Front:
         self._allowance = Allowance(_MOST_UNANSWERED_BYTES)
         #: mails read since the start
         self.mails = 0
+        self._shifts: dict[str, tuple[Shift, ...]] = {}
+        self._calendars: dict[str, Calendar] = {}
         self.follow(config)
 
     def follow(self, config: Config) -> None:
         """Judge and read as *config* has it from now on. Raises: what a bad configuration makes the parts raise."""
-        doorman = build_doorman(config)
+        self._calendars = {name: Calendar(otherwise=rota.otherwise) for name, rota in config.rotas.items() if rota.ics}
+        self._know_shifts()
+        doorman = build_doorman(config, calendars=self._calendars, clock=self._clock)
         self._doorman, self._reader = doorman, build_reader(config, doorman)
         self.known = Known(read_limits(config.limits), self._clock)
+
+    def hear_calendars(self, texts: Mapping[str, str]) -> None:
+        """Know who is on duty when, as the process that reads the calendars has it."""
+        self._shifts = {name: load_shifts(text) for name, text in texts.items()}
+        self._know_shifts()
+
+    def _know_shifts(self) -> None:
+        for name, calendar in self._calendars.items():
+            calendar.known = self._shifts.get(name, ())
 
     def _count_refused(self, refusal: Reply) -> None:
         self._channel.tell("refused", pack_reply(refusal))
@@ -208,11 +225,13 @@ class _Worker:
         return ""
 
     def _hear(self, kind: str, value: Any) -> None:
-        """Learn whom to ban, or which limits have no room; before the door is open there is nobody to ask."""
+        """Learn whom to ban, which limits have no room, or who is on duty; before the door is open, nobody asks."""
         if self._front is None or self._bans is None:
             return
         if kind == "ban":
             self._bans.ban(value, asyncio.get_running_loop().time())
+        elif kind == "calendars":
+            self._front.hear_calendars(value)
         else:
             self._front.known.hear(_NEWS.unpack(value))
 
@@ -221,6 +240,7 @@ class _Worker:
         self._configure_log(config)
         self._front = front = _Front(config, self.channel, self._clock)
         front.known.hear(opening.news)
+        front.hear_calendars(opening.calendars)
         seats = Seats(opening.workers, opening.seats_fd)
         self._passwords = UserPasswords(config.users, workers=max(1, _PASSWORD_CHECKS // opening.workers))
         self._bans = _ReportedBans(self.channel, limit=config.smtp.auth_failures, ban_s=config.smtp.auth_ban)
@@ -280,5 +300,10 @@ def needs_of_door(config: Config) -> Config:
             "gateways": {},
             "bounce": type(config.bounce).model_validate({"from": config.bounce.from_}),
             "queue": config.queue.model_copy(update={"url": ""}),
+            # that there is a calendar, not where
+            "rotas": {
+                name: rota.model_copy(update={"ics": "elsewhere"}) if rota.ics else rota
+                for name, rota in config.rotas.items()
+            },
         }
     )
