@@ -23,6 +23,8 @@ from mailbridge.queue.kept import Closing, DueGathering, Gathering, Waiting
 log = structlog.get_logger()
 
 _AT_ONCE = 50
+#: what a node gathered that died is found by another after this
+_LOOK_AGAIN_S = 30.0
 #: one digest stands for no more; the rest of a greater storm is the next one's
 MOST = 2000
 
@@ -42,7 +44,10 @@ class GatherSettings:
 
 
 class Gatherer:
-    """Closes gatherings when they are due; looks once a second, and only once there was one."""
+    """Closes gatherings when they are due; looks each second while there is one, now and then while there is none.
+
+    Of several nodes each closes what is due: the store lets the first one do it.
+    """
 
     idle_s = 1.0
 
@@ -63,8 +68,9 @@ class Gatherer:
         self._new_id = new_id
         self._wake = wake
         self._failpoint = failpoint
-        #: nothing waits: nobody has to look
+        #: nothing waits: nobody has to look until then, unless another node's may be left
         self._is_empty = False
+        self._look_again_s = 0.0
 
     def something_waits(self) -> None:
         """Say that there may be a gathering now."""
@@ -72,13 +78,14 @@ class Gatherer:
 
     async def step(self) -> int:
         """Close what is due; return how many gatherings that were."""
-        if self._is_empty:
+        if self._is_empty and self._clock.monotonic() < self._look_again_s:
             return 0
         now = self._clock.now()
         due = await self._store.due_gatherings(now=now, limit=_AT_ONCE, most=MOST)
         if not due:
             # said before it is asked, so that one who comes meanwhile is not forgotten
             self._is_empty = True
+            self._look_again_s = self._clock.monotonic() + _LOOK_AGAIN_S
             self._is_empty = await self._store.next_gathering_at() is None and self._is_empty
             return 0
         closed = 0

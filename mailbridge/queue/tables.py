@@ -241,8 +241,8 @@ gateway_states = Table(
 gatherings = Table(
     "gatherings",
     metadata,
-    Column("key", Text, primary_key=True),
-    Column("rule", Text),
+    Column("key", _Foreign, primary_key=True),
+    Column("rule", _Foreign),
     Column("opened_at", BigInteger, nullable=False),
     Column("due_at", BigInteger, nullable=False),
     #: milliseconds
@@ -259,7 +259,7 @@ waits = Table(
     "waits",
     metadata,
     Column("message_id", Text, ForeignKey("messages.id"), primary_key=True),
-    Column("key", Text, nullable=False),
+    Column("key", _Foreign, nullable=False),
     Column("alert", Text, nullable=False),
     Column("is_repeat", Integer, nullable=False),
     # due_gatherings, close_gathering
@@ -271,8 +271,8 @@ waits = Table(
 seen = Table(
     "seen",
     metadata,
-    Column("key", Text, primary_key=True),
-    Column("subject", Text, primary_key=True),
+    Column("key", _Foreign, primary_key=True),
+    Column("subject", _Foreign, primary_key=True),
     Column("state", Text, nullable=False),
     Column("at", BigInteger, nullable=False),
     # close_gathering

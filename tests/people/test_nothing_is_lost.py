@@ -172,3 +172,16 @@ async def test_a_clock_that_is_set_leaves_nobody_waiting_longer_than_was_promise
     (digest,) = await world.store.find(Filter(text="+2"))
     assert digest.state is State.QUEUED
     assert digest.expires_at - digest.created_at == timedelta(days=1)
+
+
+async def test_what_a_dead_node_gathered_is_found_by_another():
+    """A node that saw nothing wait looks again by itself: nobody rings it for what another took."""
+    world = World()
+    other = world.new_gatherer()
+    assert await other.step() == 0
+    for host in ("web01", "web02"):
+        await world.happen(("alert", PHONES[1], host, "warning", Event.PROBLEM))
+    world.clock.advance(DIGEST.window_s)
+    assert await other.step() == 1
+    [row] = await world.store.get_messages("M2.1")
+    assert row.next_attempt_at == world.clock.now()
