@@ -1,7 +1,7 @@
 # The container image: locked dependencies and the program in one virtual environment, no build tools, no shell needed.
 # `scripts/build-image` builds it, sends a mail through it and takes it down again.
 #
-#   BASE            a Debian-like image with python3 (3.11 or newer), its venv module, and CA certificates
+#   BASE            a Debian-like image with python3 (3.11 or newer), its venv module, CA certificates and libstdc++
 #   PIP_INDEX_URL   an index of your own
 #   PIP_NO_INDEX    1: every wheel is in requirements/wheels, put there by `pip download`; ask nobody
 ARG BASE=docker.io/library/python:3.11-slim-bookworm
