@@ -13,7 +13,7 @@ import os
 import random
 import secrets
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -35,26 +35,24 @@ from mailbridge.delivery.receipts import Verdict
 from mailbridge.delivery.retry import Backoff
 from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
-from mailbridge.errors import IntakeError
-from mailbridge.front import build_doorman, build_intake_settings, build_reader
+from mailbridge.front import build_doorman, build_intake_settings, build_reader, read_preferences, users_apart
 from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
 from mailbridge.gateway.smsc.sites import currency_of
+from mailbridge.in_force import InForce
 from mailbridge.intake.digest import Told, compose_digest
 from mailbridge.limiter import Accountant, Known, News, read_limits
 from mailbridge.loops import Duty, Loop
 from mailbridge.meter import Meter, metered_gateway, metered_store
 from mailbridge.model.ids import new_mail_id
-from mailbridge.model.mail import Client, ReceivedMail, Recipient
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import Receipt
-from mailbridge.model.reply import Reply
 from mailbridge.operator import OperatorNotices
 from mailbridge.people.calendars import Calendars
 from mailbridge.people.directory import Directory
 from mailbridge.people.handling import Handling
 from mailbridge.pressure import Pressure
-from mailbridge.queue.contract import GatewayState, NewMail, Store
+from mailbridge.queue.contract import GatewayState, Store
 from mailbridge.queue.kept import Waiting
 from mailbridge.reception import Reader, Reception
 from mailbridge.report.dsn import ReportSettings
@@ -62,7 +60,6 @@ from mailbridge.report.mailer import Mailer
 from mailbridge.report.relay import Relay
 from mailbridge.report.reporter import Reporter
 from mailbridge.smtp.activation import inherited_sockets
-from mailbridge.smtp.contract import Doorman
 from mailbridge.smtp.server import Door
 from mailbridge.web import callback, health, metrics
 from mailbridge.web.health import Check
@@ -119,7 +116,12 @@ def build_gather_settings(config: Config) -> GatherSettings:
             began_at=began_at, now=now, hold_recovery_s=config.digest.hold_recovery, max_parts=config.message.max_parts,
         )  # fmt: skip
 
-    return GatherSettings(write=write, still_quiet=Handling(config).still_quiet, lifetime_s=config.queue.lifetime)
+    return GatherSettings(
+        write=write,
+        still_quiet=Handling(config).still_quiet,
+        lifetime_s=config.queue.lifetime,
+        apart=users_apart(config),
+    )
 
 
 def build_entrances(config: Config) -> dict[str, callback.Entrance]:
@@ -137,55 +139,6 @@ def node_name(*, is_shared: bool) -> str:
     """Return what this node is called: its machine, and where several share a queue, something no other process has."""
     host = socket.gethostname()
     return f"{host}:{os.getpid()}:{secrets.token_hex(4)}" if is_shared else host
-
-
-class _Front:
-    """What the door talks to: the reception and doorman of the configuration in force, exchanged by a reload."""
-
-    def __init__(self, reception: Reception, doorman: Doorman, known: Known, *, meter: Meter, clock: Clock) -> None:
-        self.reception = reception
-        self.doorman = doorman
-        self.known = known
-        self._meter = meter
-        self._clock = clock
-
-    async def receive(self, mail: ReceivedMail, *, each: bool) -> Sequence[Reply]:
-        return await self._metered(self.reception.receive(mail, each=each), 0.0)
-
-    async def _metered(self, answers: Awaitable[Sequence[Reply]], spent_s: float) -> Sequence[Reply]:
-        began = self._clock.monotonic()
-        try:
-            replies = await answers
-        except IntakeError as error:
-            self._meter.count_rejected(error.reply)
-            raise
-        self._meter.accepted.observe(self._clock.monotonic() - began + spent_s)
-        for reply in replies:
-            if reply.code >= 400:
-                self._meter.count_rejected(reply)
-        return replies
-
-    async def keep(self, new: NewMail, *, each: Sequence[int] | None, spent_s: float) -> Sequence[Reply]:
-        """Keep what a worker has read, in *spent_s*; what it refused itself it tells ``Meter.count_rejected``."""
-        return await self._metered(self.reception.keep(new, each=each), spent_s)
-
-    def sender(self, address: str, client: Client) -> str:
-        try:
-            sender = self.doorman.sender(address, client)
-            self.known.ask_sender(sender)
-        except IntakeError as error:
-            self._meter.count_rejected(error.reply)
-            raise
-        return sender
-
-    def recipient(self, address: str, client: Client) -> Recipient:
-        try:
-            recipient = self.doorman.recipient(address, client)
-            self.known.ask_recipient(recipient.phone, client)
-        except IntakeError as error:
-            self._meter.count_rejected(error.reply)
-            raise
-        return recipient
 
 
 class Bridge:
@@ -240,7 +193,8 @@ class Bridge:
             store=store, board=self.board, watch=self._watch, clock=clock, random=random.random, node=self._node,
             rush=self._rush, lease=self._lease, failpoint=failpoint,
         )  # fmt: skip
-        self.dispatcher.throttle = read_limits(config.limits).throttle
+        self.dispatcher.throttle = read_limits(config).throttle
+        self.dispatcher.preferences = read_preferences(config)
         self.accountant = Accountant(
             store=store, clock=clock, known=lambda: self._front.known,
             tell=lambda use, percent, until: self._notices.budget_used(
@@ -319,13 +273,13 @@ class Bridge:
         if self._is_first():
             self._notices.gateway_changed(before, after)
 
-    def _build_front(self, config: Config) -> _Front:
-        known = Known(read_limits(config.limits), self._clock, self._spread)
+    def _build_front(self, config: Config) -> InForce:
+        known = Known(read_limits(config), self._clock, self._spread)
         calendars = self._calendars.configure(config.rotas)
         self._calendars.knows = Directory(config, calendars).knows
         doorman = build_doorman(config, calendars=calendars, clock=self._clock)
         reception = self._build_reception(config, known, build_reader(config, doorman))
-        return _Front(reception, doorman, known, meter=self._meter, clock=self._clock)
+        return InForce(reception, doorman, known, meter=self._meter, clock=self._clock)
 
     def _spread(self, news: News) -> None:
         if isinstance(self.door, Team):
@@ -470,6 +424,7 @@ class Bridge:
             self.door.replace_users(config.users)
         self._front.reception, self._front.doorman, self._front.known = front.reception, front.doorman, front.known
         self.dispatcher.throttle = front.known.limits.throttle
+        self.dispatcher.preferences = read_preferences(config)
         self._gatherer.settings = build_gather_settings(config)
         self._ring("accountant")()
         if config.gateways != self._config.gateways:

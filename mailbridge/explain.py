@@ -81,7 +81,7 @@ class Explainer:
                 self._messages(mail, recipient, sender, client, now, steps)
         except _Refused as refused:
             return Explanation(verdict="refused", reply=refused.reply, steps=tuple(steps))
-        steps.extend(self._gateways())
+        steps.extend(self._gateways(client))
         return Explanation(verdict="accepted", reply=replies.QUEUED, steps=tuple(steps))
 
     def _door(self, mail: Mail, size_bytes: int, sender: str, client: Client, steps: list[Step]) -> Iterator[Step]:
@@ -99,7 +99,8 @@ class Explainer:
             steps.append(Step(stage="size", result="refused", because=words, config=self.places(("smtp", "max_hops"))))
             raise _Refused(replies.MAIL_LOOP)
         try:
-            self.doorman.sender(sender, client)
+            if sender:
+                self.doorman.sender(sender, client)
         except IntakeError as error:
             steps.append(Step(stage="sender", result="refused", because=str(error.reply)))
             raise _Refused(error.reply) from error
@@ -127,15 +128,9 @@ class Explainer:
         try:
             recipient = self.doorman.recipient(address, client)
         except IntakeError as error:
-            is_country = error.reply is replies.COUNTRY_NOT_ALLOWED
-            path: Path = ("numbers", "allow") if is_country else ("smtp", "domains")
-            is_ours = error.reply in {replies.COUNTRY_NOT_ALLOWED, replies.UNKNOWN_DOMAIN}
-            steps.append(
-                Step(
-                    stage="recipient", result="refused", because=f"{address}: {error.reply}",
-                    config=self.places(path) if is_ours else "",
-                )
-            )  # fmt: skip
+            words = f"{address}: {error.reply}"
+            here = self._place_of(error.reply, client)
+            steps.append(Step(stage="recipient", result="refused", because=words, config=here))
             raise _Refused(error.reply) from error
         numbers = ", ".join(one.phone for one in recipient.each())
         words = f"{address} is {numbers} over {recipient.channel}"
@@ -143,6 +138,19 @@ class Explainer:
         here = self.places(("smtp", "domains", domain))
         steps.append(Step(stage="recipient", result="accepted", because=words, config=here))
         return recipient
+
+    def _place_of(self, refusal: Reply, client: Client) -> str:
+        """Return the place in the configuration that refused an address or a sender name; empty where none did."""
+        if refusal == replies.COUNTRY_NOT_ALLOWED:
+            return self.places(("numbers", "allow"))
+        if refusal == replies.UNKNOWN_DOMAIN:
+            return self.places(("smtp", "domains"))
+        key = {replies.PREFIX_NOT_YOURS: "numbers", replies.SENDER_NOT_YOURS: "senders"}.get(refusal)
+        index = self._user_index(client)
+        return "" if key is None or index is None else self.places(("users", index, key))
+
+    def _user_index(self, client: Client) -> int | None:
+        return next((index for index, user in enumerate(self.config.users) if user.name == client.user), None)
 
     def _messages(
         self, mail: Mail, recipient: Recipient, sender: str, client: Client, now: datetime, steps: list[Step]
@@ -156,14 +164,21 @@ class Explainer:
         try:
             [group] = self.planner.plan(mail, [recipient], sender=sender, client=client, now=now)
         except IntakeError as error:
-            steps.append(Step(stage="message", result="refused", because=str(error)))
+            here = self._place_of(error.reply, client)
+            steps.append(Step(stage="message", result="refused", because=str(error), config=here))
             raise _Refused(error.reply) from error
         steps.append(_profile(group[0].reading, self.places(("message", "profile"))))
         for planned in group:
             steps.extend(_message(planned))
 
-    def _gateways(self) -> Iterator[Step]:
-        for name in self.config.gateways:
+    def _gateways(self, client: Client) -> Iterator[Step]:
+        index = self._user_index(client)
+        own = None if index is None else self.config.users[index].gateways
+        if own is not None:
+            words = f"{client.user} may use {', '.join(own)}"
+            here = self.places(("users", index or 0, "gateways"))
+            yield Step(stage="gateway", result="limited", because=words, config=here)
+        for name in self.config.gateways if own is None else own:
             state = self.gateways.get(name)
             here = self.places(("gateways", name))
             if state is not None and state.suspended:

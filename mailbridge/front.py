@@ -7,6 +7,7 @@ delivery or a gateway, and so a worker does not load them.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 
 from mailbridge.clock import Clock, SystemClock
@@ -15,6 +16,7 @@ from mailbridge.intake.address import Addresses, quote_local
 from mailbridge.intake.compose import Composer
 from mailbridge.intake.numbers import NumberPolicy
 from mailbridge.intake.parse import parse_mail
+from mailbridge.intake.rights import read_rights
 from mailbridge.limiter import read_limits
 from mailbridge.model.alert import Decision
 from mailbridge.model.ids import new_mail_id
@@ -41,6 +43,7 @@ def build_doorman(
         domains=config.smtp.domains,
         numbers=NumberPolicy(config.numbers),
         aliases=(lambda name: directory.find(name, now())) if directory else None,
+        rights=read_rights(config.users, config.numbers),
     )
 
 
@@ -75,11 +78,13 @@ def build_planner(config: Config, doorman: Addresses) -> Planner:
     domain = next((name for name, channel in config.smtp.domains.items() if channel == "sms"), "")
 
     def resolve(word: str, client: Client) -> Sequence[Recipient]:
-        return doorman.recipient(word if "@" in word else f"{quote_local(word)}@{domain}", client).each()
+        # what a rule says is the configuration's own word: no user's rights hold for it
+        anybody = replace(client, user=None)
+        return doorman.recipient(word if "@" in word else f"{quote_local(word)}@{domain}", anybody).each()
 
     return Planner(
         composer=Composer(config.message), profiles=load_profiles(config.profiles), rules=Rules(config.rules),
-        resolve=resolve, profile=config.message.profile,
+        resolve=resolve, profile=config.message.profile, rights=read_rights(config.users, config.numbers),
     )  # fmt: skip
 
 
@@ -91,8 +96,19 @@ def build_intake_settings(config: Config, node: str | None = None) -> Settings:
         lifetime_s=config.queue.lifetime,
         keep_original_bytes=config.queue.keep_original,
         node=node,
-        rates=read_limits(config.limits).door,
+        rates=read_limits(config).door,
+        apart=users_apart(config),
     )
+
+
+def users_apart(config: Config) -> frozenset[str]:
+    """Return the users with a budget or gateways of their own."""
+    return frozenset(user.name for user in config.users if user.budget is not None or user.gateways is not None)
+
+
+def read_preferences(config: Config) -> dict[str, list[str]]:
+    """Return the gateways of users who may not take any of them, the best first."""
+    return {user.name: user.gateways for user in config.users if user.gateways is not None}
 
 
 def build_reader(config: Config, doorman: Addresses) -> Reader:

@@ -6,7 +6,7 @@ MAIL and RCPT refuse at once what DATA would refuse anyway; nothing here lets an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -16,7 +16,8 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from mailbridge.clock import Clock
-from mailbridge.config.model import LimitSettings, Spending
+from mailbridge.config.model import Budget as BudgetSettings
+from mailbridge.config.model import BudgetOfEach, Config, Spending
 from mailbridge.errors import Rejected
 from mailbridge.model.limits import (
     Allowance,
@@ -41,32 +42,72 @@ _REMEMBERED = 10_000
 _ALL = 100
 
 
-def read_limits(settings: LimitSettings) -> Limits:
-    """Return the ``limits`` section as values."""
-    budget = settings.budget
-    written: list[tuple[Literal["all", "user", "phone"], Literal["day", "month"], Spending]] = [
-        ("all", "day", budget.day), ("all", "month", budget.month),
-        ("user", "day", budget.user.day), ("user", "month", budget.user.month),
-        ("phone", "day", budget.phone.day), ("phone", "month", budget.phone.month),
+def read_limits(config: Config) -> Limits:
+    """Return the ``limits`` section, and what users have in place of it, as values."""
+    settings, budget = config.limits, config.limits.budget
+    users = [(f"users[{index}]", user) for index, user in enumerate(config.users)]
+    budgets = [
+        *_budgets("all", budget), *_budgets("user", budget.user), *_budgets("phone", budget.phone),
+        *(
+            one
+            for place, user in users
+            if user.budget is not None
+            for one in _budgets("user", user.budget, owner=user.name, place=f"{place}.budget")
+        ),
     ]  # fmt: skip
-    budgets = tuple(
-        Budget(
-            scope=scope, period=period, parts=spending.parts,
-            money=None if spending.money is None else Decimal(spending.money),
-        )
-        for scope, period, spending in written
-        if spending.parts is not None or spending.money is not None
-    )  # fmt: skip
     return Limits(
         door=DoorRates(
-            client=_rates(settings.client), user=_rates(settings.user), sender=_rates(settings.sender)
+            client=_rates(settings.client), user=_rates(settings.user), sender=_rates(settings.sender),
+            own={
+                user.name: (f"{place}.limits", _rates(user.limits)) for place, user in users if user.limits is not None
+            },
         ),
         throttle=Throttle(
-            phone=_rates(settings.phone), budgets=budgets,
+            phone=_rates(settings.phone), budgets=tuple(budgets),
             zone=ZoneInfo(budget.timezone) if budget.timezone else None,
+            exempt=frozenset(user.name for _, user in users if user.budget is not None),
         ),
         warn_percent=int(budget.warn.removesuffix("%")),
     )  # fmt: skip
+
+
+def never_passed(config: Config, groups: Mapping[str, int]) -> list[tuple[str, str]]:
+    """Return limits that some mail can never pass, however long its client tries: place in the configuration, words.
+
+    *groups* says how many numbers each alias means.
+    """
+    limits = read_limits(config)
+    parts = max([config.message.max_parts, *(rule.set_.max_parts or 0 for rule in config.rules)])
+    out = [
+        (one.config, f"a message of {parts} parts never fits into {one.parts}; raise it, or lower max_parts")
+        for one in limits.throttle.budgets
+        if one.parts is not None and one.parts < parts
+    ]
+    door = limits.door
+    written = [("limits.client", door.client), ("limits.user", door.user), ("limits.sender", door.sender)]
+    for place, rates in [*written, *door.own.values()]:
+        for name, count in groups.items():
+            if small := [rate.text for rate in rates if rate.count < count]:
+                words = f"a mail to {name} is {count} messages, which {small[0]} never lets through"
+                out.append((place, f"{words}; raise it, or write fewer into the alias"))
+    return out
+
+
+def _budgets(
+    scope: Literal["all", "user", "phone"],
+    settings: BudgetSettings | BudgetOfEach,
+    *,
+    owner: str | None = None,
+    place: str = "",
+) -> Iterator[Budget]:
+    periods: tuple[tuple[Literal["day", "month"], Spending], ...] = (("day", settings.day), ("month", settings.month))
+    for period, spending in periods:
+        if spending.parts is not None or spending.money is not None:
+            yield Budget(
+                scope=scope, period=period, parts=spending.parts,
+                money=None if spending.money is None else Decimal(spending.money),
+                owner=owner, place=f"{place}.{period}" if place else "",
+            )  # fmt: skip
 
 
 def _rates(words: list[str]) -> tuple[Rate, ...]:
@@ -153,7 +194,9 @@ class Known:
         """Raises: Rejected where a budget is used up, or DATA would be over a limit of the client or the user."""
         used_up = self._out & {("all", ""), ("user", client.user or ""), ("phone", phone)} if self._out else ()
         if used_up:
-            log.info("limit reached", config="limits.budget", of=sorted(scope for scope, _ in used_up))
+            own = next((one.place for one in self.limits.throttle.budgets if ("user", one.owner) in used_up), "")
+            place = own.rpartition(".")[0] or "limits.budget"
+            log.info("limit reached", config=place, of=sorted(scope for scope, _ in used_up))
             raise Rejected(OVER_LIMIT)
         if self._full:
             self._ask(self.limits.door.allowances(client=client.address, user=client.user))
@@ -163,7 +206,7 @@ class Known:
         for one in allowances:
             learned_at, until = self._full.get(one.key, (now, now))
             if learned_at <= now < until:
-                log.info("limit reached", config=f"limits.{one.scope}", until=until.isoformat(timespec="seconds"))
+                log.info("limit reached", config=one.config, until=until.isoformat(timespec="seconds"))
                 raise Rejected(OVER_LIMIT)
             # over, or learned by a clock that was set back since
             self._full.pop(one.key, None)
@@ -218,9 +261,14 @@ async def read_uses(store: Store, throttle: Throttle, now: datetime) -> list[Use
     out = []
     for budget in throttle.budgets:
         prefix = budget.key("", now, throttle.zone)
-        found: Mapping[str, str] = await store.counters_named(prefix)
+        found: Mapping[str, str] = (
+            await store.counters_named(prefix)
+            if budget.owner is None
+            else await store.counters([prefix + budget.owner])
+        )
         out += [
             Use(budget=budget, key=key, name=key.removeprefix(prefix), spent=load_spent(state))
             for key, state in found.items()
+            if throttle.concerns(budget, key.removeprefix(prefix))
         ]
     return out

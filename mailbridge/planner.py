@@ -8,12 +8,13 @@ gives, which are looked up by the function handed in.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from mailbridge.errors import IntakeError
-from mailbridge.intake.compose import Candidate, Composer
+from mailbridge.intake.compose import EVERYBODYS, Candidate, Composer
+from mailbridge.intake.rights import Rights
 from mailbridge.model.alert import Alert, Event
 from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
 from mailbridge.model.message import Message
@@ -54,17 +55,26 @@ def alert_of(reading: Reading) -> Alert:
 class Planner:
     """Plans mails as the configuration says; built once for each configuration.
 
-    *profile* is ``message.profile``; *resolve* turns a rule's words into recipients.
+    *profile* is ``message.profile``; *resolve* turns a rule's words into recipients; *rights* are those of the users
+    who have some of their own, by name.
     """
 
     def __init__(
-        self, *, composer: Composer, profiles: Profiles, rules: Rules, resolve: Resolve, profile: str = "auto"
+        self,
+        *,
+        composer: Composer,
+        profiles: Profiles,
+        rules: Rules,
+        resolve: Resolve,
+        profile: str = "auto",
+        rights: Mapping[str, Rights] | None = None,
     ) -> None:
         self._composer = composer
         self._profiles = profiles
         self._rules = rules
         self._resolve = resolve
         self._profile = profile
+        self._rights = rights or {}
 
     def plan(
         self, mail: Mail, recipients: Sequence[Recipient], *, sender: str, client: Client, now: datetime
@@ -84,7 +94,8 @@ class Planner:
                 group += [(whom, decision, own) for whom in self._whom(one, decision, client)]
             groups.append(group)
         flat = [(whom, decision.options, own) for group in groups for whom, decision, own in group]
-        messages = iter(self._composer.compose_each(mail, flat, now))
+        rights = self._rights.get(client.user or "", EVERYBODYS)
+        messages = iter(self._composer.compose_each(mail, flat, now, rights=rights))
         return tuple(tuple(_planned(next(messages), *one) for one in group) for group in groups)
 
     def plan_received(self, received: ReceivedMail, mail: Mail) -> tuple[tuple[Planned, ...], ...]:

@@ -62,6 +62,8 @@ class Settings:
     node: str | None = None
     #: how much a client, a user and a sender may send
     rates: DoorRates = field(default_factory=DoorRates)
+    #: users whose messages wait for others' of their own alone
+    apart: frozenset[str] = frozenset()
 
 
 #: what becomes of a mail: its messages in one group for each recipient, in order; raises errors.Rejected
@@ -121,7 +123,7 @@ class Reception:
         pressure: Pressure,
         clock: Clock,
         wake: Callable[[], None],
-        takes_messages: Callable[[], bool],
+        takes_messages: Callable[[str | None], bool],
         learn: Callable[[PutResult], None] = lambda _result: None,
         failpoint: Callable[[str], None] = lambda _name: None,
         something_waits: Callable[[], None] = lambda: None,
@@ -178,7 +180,8 @@ class Reception:
             self._wake()
             if any(message.gather is not None for message in new.messages):
                 self._something_waits()
-            outcomes = await self._verdict(verdicts, at_least_s=delay_s)
+            awaited = verdicts if self._takes_messages(new.user) else None
+            outcomes = await self._verdict(awaited, at_least_s=delay_s)
         answers = verdict_replies(new.id, ids, result, outcomes, each=each)
         if any(isinstance(outcome, Refused) for outcome in outcomes.values()):
             # what the client has heard in a 5xx, no bounce says again; what it has not may go out now
@@ -200,7 +203,7 @@ class Reception:
         if at_least_s > 0:
             _, outcomes = await asyncio.gather(self._clock.sleep(at_least_s), self._verdict(verdicts, at_least_s=0))
             return outcomes
-        if verdicts is None or not self._takes_messages():
+        if verdicts is None:
             return {}
         return await verdicts.wait(self._settings.verdict_wait_s)
 
@@ -232,7 +235,7 @@ def prepare(
             detail=_detail(one), next_attempt_at=now,
             expires_at=now + timedelta(seconds=one.decision.lifetime_s or settings.lifetime_s),
             dedupe=() if is_repeatable else _dedupe_keys(received, mail, one.message, now),
-            gather=None if gathers is None else gathers(mail, one, now),
+            gather=None if gathers is None else _apart(gathers(mail, one, now), received.client.user, settings.apart),
         )
         for number, one in enumerate(planned, start=1)
     )  # fmt: skip
@@ -247,6 +250,11 @@ def prepare(
             client=received.client.address, user=received.client.user, sender=received.sender
         ),
     )  # fmt: skip
+
+
+def _apart(gather: Gather | None, user: str | None, apart: frozenset[str]) -> Gather | None:
+    """Return *gather* for *user* alone, where what comes of it is theirs to pay for, or to be sent by their gateway."""
+    return gather if gather is None or user not in apart else replace(gather, key=f"{gather.key}\n{user}")
 
 
 def _detail(planned: Planned) -> Detail:

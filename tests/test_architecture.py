@@ -49,7 +49,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "pure: a mail and the time to what is done with it",
     ),
     "planner": (
-        {"errors", "intake.compose", "model", "profiles.reader", "rules.engine"},
+        {"errors", "intake.compose", "intake.rights", "model", "profiles.reader", "rules.engine"},
         "profile, rules and composing in their order",
     ),
     "queue": ({"errors", "model"}, "keeps what was promised, whoever asks; knows neither SMTP nor HTTP"),
@@ -100,6 +100,10 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"clock", "config.model", "errors", "model", "queue.contract"},
         "knows between two commits what the store said; lets nothing through that the store would not",
     ),
+    "in_force": (
+        {"clock", "errors", "limiter", "meter", "model", "queue.contract", "reception", "smtp.contract"},
+        "what the door talks to, exchanged by a reload",
+    ),
     "operator": ({"clock", "errors", "queue.contract", "report.dsn", "report.notice"}, "writes notices"),
     "admin": ({"clock", "errors", "model", "queue.contract"}, "works on a store, never on a running process"),
     "web": (
@@ -119,7 +123,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "app": (
         {
-            "clock", "config", "delivery", "errors", "front", "gateway", "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator",
+            "clock", "config", "delivery", "front", "gateway", "in_force", "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator",
             "people", "pressure", "queue.contract", "queue.kept", "reception", "report", "smtp", "web", "workers.team",
         },
         "the only file that knows all parts",
@@ -127,7 +131,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "cli": (
         {
             ".", "admin", "app", "clock", "config", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
-            "intake.parse", "lean", "log", "model", "people", "planner", "pressure", "queue.connect", "queue.contract", "simulator", "workers.worker",
+            "intake.parse", "lean", "limiter", "log", "model", "people", "planner", "pressure", "queue.connect", "queue.contract", "simulator", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import os
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import click
 
 from mailbridge.cli.common import (
     EXIT_USAGE,
+    config_file,
     config_option,
     get_config,
     json_option,
     print_json,
     unread_config_option,
 )
+from mailbridge.config.load import load_with_places
 from mailbridge.config.model import Config
+from mailbridge.config.tree import Path, undotted
 from mailbridge.errors import ConfigError
 
 
@@ -24,7 +30,7 @@ from mailbridge.errors import ConfigError
 def check_config(config_path: str | None, *, as_json: bool) -> None:
     """Read the configuration and report every problem at once, with file and line."""
     try:
-        loaded = get_config(config_path)
+        loaded, places = load_with_places(config_file(config_path), environ=os.environ)
     except ConfigError as error:
         if as_json:
             fields = ("file", "line", "path", "problem", "instead")
@@ -34,12 +40,25 @@ def check_config(config_path: str | None, *, as_json: bool) -> None:
             for problem in error.problems:
                 click.echo(str(problem))
         sys.exit(EXIT_USAGE)
+    warnings = _warnings(loaded, places)
     if as_json:
         print_json({"ok": True, "problems": []})
-        return
-    click.echo("configuration OK")
-    for line in _summary(loaded):
-        click.echo(f"  {line}")
+    else:
+        click.echo("configuration OK")
+        for line in _summary(loaded):
+            click.echo(f"  {line}")
+    for line in warnings:
+        click.echo(f"warning: {line}", err=as_json)
+
+
+def _warnings(loaded: Config, places: Callable[[Path], str]) -> list[str]:
+    """Return what is allowed, and hardly what was meant."""
+    from mailbridge.limiter import never_passed
+    from mailbridge.people.directory import Directory
+
+    directory, now = Directory(loaded, {}), datetime.now(UTC)
+    groups = {name: len(directory.find(name, now) or ()) for name in loaded.aliases}
+    return [f"{places(undotted(place))}: {words}" for place, words in never_passed(loaded, groups)]
 
 
 def _summary(loaded: Config) -> list[str]:

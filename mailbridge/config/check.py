@@ -12,17 +12,14 @@ from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.check_gateways import check_gateways
 from mailbridge.config.check_people import check_people
 from mailbridge.config.check_rules import check_rules
-from mailbridge.config.check_smtp import check_smtp
+from mailbridge.config.check_smtp import SENDER, SENDER_HINT, check_prefixes, check_smtp
 from mailbridge.config.model import Config, MessageDefaults
 from mailbridge.config.problems import Problem
 from mailbridge.config.regions import REGIONS
 from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.config.tree import Findings
 
-_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 _ADDRESS = re.compile(r"[!-?A-~]{1,64}@[A-Za-z0-9](?:[A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-#: smsc-api.md 9.3: 11 characters, or 15 digits
-_SENDER = re.compile(r"\+?[0-9]{1,15}|[ -~]{1,11}")
 
 
 def check(config: Config, findings: Findings, *, need_gateway: bool) -> list[Problem]:
@@ -49,19 +46,13 @@ def _check_numbers(config: Config, findings: Findings) -> None:
         findings.report(
             ("numbers", "allow"), "no number could be sent to", 'write prefixes such as "+7", or leave it out'
         )
-    for index, word in enumerate(numbers.allow or ()):
-        place = findings.item_path(("numbers", "allow"), index)
-        if not _PREFIX.fullmatch(word) and word not in REGIONS:
-            hint = f'write "+{word}"' if word.isascii() and word.isdigit() else 'write "+7" or a country such as KZ'
-            findings.report(place, f"{findings.shown(place) or 'this'} is neither a prefix nor a country", hint)
+    check_prefixes(numbers.allow or (), ("numbers", "allow"), findings)
 
 
 def _check_message(config: Config, findings: Findings) -> None:
     message = config.message
-    if message.sender and not _SENDER.fullmatch(message.sender):
-        findings.report(
-            ("message", "sender"), "not a sender name", "write up to 11 Latin characters, or up to 15 digits"
-        )
+    if message.sender and not SENDER.fullmatch(message.sender):
+        findings.report(("message", "sender"), "not a sender name", SENDER_HINT)
     # Jinja2 takes longer to load than the rest of the work; the default is known to be right.
     if message.text == MessageDefaults.model_fields["text"].default:
         return

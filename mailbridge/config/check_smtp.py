@@ -5,11 +5,13 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path as FilePath
 
 from mailbridge.config import future
 from mailbridge.config.addresses import TcpAddress, UnixAddress, is_hostname, parse_listen
 from mailbridge.config.model import Config, Listener
+from mailbridge.config.regions import REGIONS
 from mailbridge.config.tree import Findings, Path, get
 from mailbridge.config.validate import suggest
 
@@ -18,6 +20,10 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 _WIDEST = {4: 8, 6: 7}
 #: PHC string format, as argon2-cffi writes it
 _ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+#: smsc-api.md 9.3: 11 characters, or 15 digits
+SENDER = re.compile(r"\+?[0-9]{1,15}|[ -~]{1,11}")
+SENDER_HINT = "write up to 11 Latin characters, or up to 15 digits"
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 #: RFC 2033 section 5
 _SMTP_PORT = 25
 
@@ -214,6 +220,15 @@ def _check_domains(config: Config, findings: Findings) -> None:
             findings.report((*top, domain), "unknown channel", suggest(channel, ("sms",)) or "write sms")
 
 
+def check_prefixes(words: Sequence[str], path: Path, findings: Findings) -> None:
+    """Report what of *words*, written at *path*, is neither a prefix nor a country."""
+    for number, word in enumerate(words):
+        place = findings.item_path(path, number)
+        if not _PREFIX.fullmatch(word) and word not in REGIONS:
+            hint = f'write "+{word}"' if word.isascii() and word.isdigit() else 'write "+7" or a country such as KZ'
+            findings.report(place, f"{findings.shown(place) or 'this'} is neither a prefix nor a country", hint)
+
+
 def _check_users(config: Config, findings: Findings) -> None:
     seen: dict[str, int] = {}
     for index, user in enumerate(config.users):
@@ -226,3 +241,24 @@ def _check_users(config: Config, findings: Findings) -> None:
         seen.setdefault(user.name, index)
         if not _ARGON2ID.fullmatch(user.password.get_secret_value()):
             findings.report((*path, "password"), "not an argon2id hash", "write what `mailbridge hash-password` prints")
+        _check_rights(config, index, findings)
+
+
+def _check_rights(config: Config, index: int, findings: Findings) -> None:
+    """Report what a user may ask for and nobody could give."""
+    path: Path = ("users", index)
+    user = config.users[index]
+    for key, given in (("senders", user.senders), ("gateways", user.gateways)):
+        if given is not None and not given:
+            findings.report((*path, key), "leaves nothing", "write at least one, or leave it out")
+    for number, name in enumerate(user.senders or ()):
+        if not SENDER.fullmatch(name):
+            place = findings.item_path((*path, "senders"), number)
+            findings.report(place, "not a sender name", SENDER_HINT)
+    check_prefixes(user.numbers or (), (*path, "numbers"), findings)
+    for number, name in enumerate(user.gateways or ()):
+        if name not in config.gateways:
+            place = findings.item_path((*path, "gateways"), number)
+            hint = suggest(name, config.gateways) or f"there are {', '.join(config.gateways) or 'none yet'}"
+            words = f"no gateway is called {findings.shown(place) or 'so'}"
+            findings.report(place, words, hint, needs=(("gateways",),))

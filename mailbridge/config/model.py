@@ -123,21 +123,6 @@ class Smtp(Section):
     )
 
 
-class User(Section):
-    """Somebody who may sign in."""
-
-    name: str = Field(min_length=1, max_length=255, description="The name to sign in with.")
-    password: SecretStr = Field(description="The argon2id hash that `mailbridge hash-password` prints.")
-    cram_secret: SecretStr | None = Field(
-        default=None,
-        description="The password in the clear, for devices that know nothing but CRAM-MD5. "
-        "Whoever reads it can sign in, so let no other user have it.",
-    )
-    role: Literal["send", "look", "operate", "admin"] = Field(
-        default="send", description="`send` is SMTP AUTH alone; the others say what the desk lets them do."
-    )
-
-
 class Numbers(Section):
     """How numbers are read and which are allowed."""
 
@@ -219,6 +204,40 @@ class LimitSettings(Section):
     user: Rates = Field(default=[], description="From one user that has signed in; answered like `client`.")
     sender: Rates = Field(default=[], description="From one envelope sender; answered like `client`.")
     budget: Budget = Field(default=Budget(), description="What may be spent.")
+
+
+class User(Section):
+    """Somebody who may sign in, and what holds for them alone."""
+
+    name: str = Field(min_length=1, max_length=255, description="The name to sign in with.")
+    password: SecretStr = Field(description="The argon2id hash that `mailbridge hash-password` prints.")
+    cram_secret: SecretStr | None = Field(
+        default=None,
+        description="The password in the clear, for devices that know nothing but CRAM-MD5. "
+        "Whoever reads it can sign in, so let no other user have it.",
+    )
+    role: Literal["send", "look", "operate", "admin"] = Field(
+        default="send", description="`send` is SMTP AUTH alone; the others say what the desk lets them do."
+    )
+    senders: Words | None = Field(
+        default=None,
+        description="Sender names a mail of theirs may ask for; the first stands in place of `message.sender`. "
+        "Left out: any.",
+    )
+    numbers: Annotated[Words | None, BeforeValidator(upper)] = Field(
+        default=None,
+        description="Prefixes and countries they may send to, in place of `numbers.allow`; `[]`: to people and "
+        "aliases alone. Names, and what a rule's `to` adds, are the configuration's own word and not asked.",
+    )
+    gateways: Words | None = Field(
+        default=None,
+        description="Gateways their messages may leave through, the best first; while none of them takes any, they "
+        "wait. Left out: all, in the order of `gateways`.",
+    )
+    limits: Rates | None = Field(
+        default=None, description="Their own rates, in place of `limits.user`; `[]`: no limit."
+    )
+    budget: BudgetOfEach | None = Field(default=None, description="Their own, in place of `limits.budget.user`.")
 
 
 class SmscGateway(Section):

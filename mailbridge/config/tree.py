@@ -5,6 +5,7 @@ Between the YAML parser and the model: stages take a tree and return a new one. 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 
@@ -87,6 +88,11 @@ def dotted(path: Path) -> str:
     for step in path:
         out += f"[{step}]" if isinstance(step, int) else f".{step}" if out else step
     return out
+
+
+def undotted(text: str) -> Path:
+    """Return the path that ``dotted`` wrote as *text*; its keys have no dots and brackets."""
+    return tuple(int(step) if step.isdigit() else step for step in re.findall(r"[^.\[\]]+", text))
 
 
 def get(root: Node, path: Path) -> Node | None:

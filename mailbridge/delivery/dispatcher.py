@@ -8,7 +8,7 @@ Messages that wait while all slots are taken leave together in the next request;
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Batch
 from mailbridge.loops import wait_for_ring
-from mailbridge.model.limits import Over, Throttle
+from mailbridge.model.limits import Over, Throttle, Whose
 from mailbridge.model.outcome import Accepted, Deferred, ErrorClass, Outcome, Refused, SmsError, Suspended, Unknown
 from mailbridge.queue.contract import Assignment, Change, Claimed, Store, StoredMessage
 
@@ -72,6 +72,8 @@ class Dispatcher:
         self._failpoint = failpoint
         #: the limits in force; false where nothing is limited
         self.throttle = Throttle()
+        #: the gateways of users who may not take any of them, the best first
+        self.preferences: Mapping[str, Sequence[str]] = {}
         self._wake = asyncio.Event()
         self._stop = asyncio.Event()
         #: set while ``run`` does not
@@ -95,9 +97,10 @@ class Dispatcher:
         self._rush.arrived()
         self._wake.set()
 
-    def takes_messages(self) -> bool:
-        """Tell whether an attempt made now would reach a gateway."""
-        return bool(self._board.open_carriers())
+    def takes_messages(self, user: str | None = None) -> bool:
+        """Tell whether an attempt made now for a message of *user* would reach a gateway."""
+        names = [carrier.name for carrier in self._board.open_carriers()]
+        return any(name in self.preferences.get(user or "", names) for name in names)
 
     @property
     def in_flight(self) -> int:
@@ -178,10 +181,17 @@ class Dispatcher:
         await wait_for_ring(self._wake, wait_s, self._clock)
 
     async def _claim(self) -> Sequence[tuple[Carrier, Claimed]]:
-        carrier = next(iter(self._board.open_carriers()), None)
-        if carrier is None:
+        carriers = self._board.open_carriers()
+        if not carriers:
             self._watch.give_up()
-            return ()
+        names = [carrier.name for carrier in carriers]
+        claimed: list[tuple[Carrier, Claimed]] = []
+        for carrier, whose in zip(carriers, divide(names, self.preferences), strict=True):
+            if whose is None or whose.users:
+                claimed += await self._claim_for(carrier, whose)
+        return claimed
+
+    async def _claim_for(self, carrier: Carrier, whose: Whose | None) -> Sequence[tuple[Carrier, Claimed]]:
         free = self._board.room(carrier)
         if free == 0:
             return ()
@@ -205,6 +215,7 @@ class Dispatcher:
                 gateways=frozenset({carrier.name}),
                 plan=plan,
                 throttle=self.throttle or None,
+                whose=whose,
             )
         except StoreError as error:
             log.warning("store trouble", doing="claim", because=str(error))
@@ -359,6 +370,23 @@ class Dispatcher:
             decide_outcome(row, Unknown(error=error), policy=carrier.policy, now=now, random=0.0)
             for row in request.messages
         ]
+
+
+def divide(gateways: Sequence[str], preferences: Mapping[str, Sequence[str]]) -> list[Whose | None]:
+    """Say whose messages leave through each of *gateways*, those that take messages now, the best first; pure.
+
+    Whoever is free goes through the first; users in *preferences* through the first of their own, or none.
+    Shape: one for each of *gateways*; None: everybody's.
+    """
+    chosen = {user: next((one for one in own if one in gateways), None) for user, own in preferences.items()}
+    out: list[Whose | None] = []
+    for number, name in enumerate(gateways):
+        if number == 0:
+            others = frozenset(user for user, choice in chosen.items() if choice != name)
+            out.append(Whose(users=others, alone=False) if others else None)
+        else:
+            out.append(Whose(users=frozenset(user for user, choice in chosen.items() if choice == name), alone=True))
+    return out
 
 
 def _is_silence(outcome: Outcome) -> bool:

@@ -41,6 +41,8 @@ class GatherSettings:
     write: Write
     still_quiet: StillQuiet
     lifetime_s: float
+    #: users whose messages wait for others' of their own alone
+    apart: frozenset[str] = frozenset()
 
 
 class Gatherer:
@@ -90,7 +92,7 @@ class Gatherer:
             return 0
         closed = 0
         for one in due:
-            closing = decide(one, self.settings, now=now, new_id=self._new_id)
+            closing = decide(one, self.settings, now=now, new_id=self._new_id, user=await self._user_of(one))
             self._failpoint("before a gathering closes")
             if await self._store.close_gathering(closing):
                 closed += 1
@@ -100,9 +102,23 @@ class Gatherer:
             self._wake()
         return closed
 
+    async def _user_of(self, due: DueGathering) -> str | None:
+        """Return whose gathering it is, where its user's are gathered apart from the others'."""
+        if not self.settings.apart or not due.waiting:
+            return None
+        mail = await self._store.get_mail(due.waiting[-1].message.mail_id)
+        return mail.user if mail is not None and mail.user in self.settings.apart else None
 
-def decide(due: DueGathering, settings: GatherSettings, *, now: datetime, new_id: Callable[[float], str]) -> Closing:
-    """Decide what becomes of a gathering that is due; pure."""
+
+def decide(
+    due: DueGathering,
+    settings: GatherSettings,
+    *,
+    now: datetime,
+    new_id: Callable[[float], str],
+    user: str | None = None,
+) -> Closing:
+    """Decide what becomes of a gathering that is due; pure. *user*: whose it is, where they are gathered apart."""
     gathering, waiting = due.gathering, due.waiting
     closing = Closing(key=gathering.key, opened_at=gathering.opened_at, at=now)
     if (until := _wait_on(due, settings, now)) is not None:
@@ -116,7 +132,8 @@ def decide(due: DueGathering, settings: GatherSettings, *, now: datetime, new_id
         return replace(closing, changes=(release(waiting[0].message.id, at=now),), then=then)
     began_at = min(waiting[0].message.created_at, now)
     message = settings.write(waiting, began_at, now)
-    mail = None if message is None else _mail(waiting, message, settings, now=now, id_=new_id(now.timestamp()))
+    id_ = new_id(now.timestamp())
+    mail = None if message is None else _mail(waiting, message, settings, now=now, id_=id_, user=user)
     by = "" if mail is None else mail.messages[0].id
     changes = tuple(swallow(one.message.id, by, count=len(waiting), at=now) for one in waiting)
     return replace(closing, changes=changes, mail=mail, then=then)
@@ -149,15 +166,16 @@ def _next(gathering: Gathering, now: datetime, *, is_more: bool) -> Gathering | 
 
 
 def _mail(
-    waiting: Sequence[Waiting], message: Message, settings: GatherSettings, *, now: datetime, id_: str
-) -> NewMail:
+    waiting: Sequence[Waiting], message: Message, settings: GatherSettings, *, now: datetime, id_: str,
+    user: str | None,
+) -> NewMail:  # fmt: skip
     new = NewMessage(
         id=message_id(id_, 1), message=message, recipient=waiting[-1].message.recipient,
         detail={"digest_of": len(waiting), "first": waiting[0].message.id, "last": waiting[-1].message.id},
         next_attempt_at=now, expires_at=now + timedelta(seconds=settings.lifetime_s),
     )  # fmt: skip
     return NewMail(
-        id=id_, received_at=now, sender="", client="local", user=None, message_id="", subject="", envid=None, ret=None,
+        id=id_, received_at=now, sender="", client="local", user=user, message_id="", subject="", envid=None, ret=None,
         reportable=False, original=b"", size_bytes=0, messages=(new,),
     )  # fmt: skip
 

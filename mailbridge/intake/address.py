@@ -10,20 +10,23 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mailbridge.errors import Rejected
 from mailbridge.intake.numbers import NumberPolicy, looks_like_phone
 from mailbridge.intake.options import normal_name, read_address
+from mailbridge.intake.rights import Rights
 from mailbridge.model.mail import Client, Recipient
 from mailbridge.model.phone import Phone
 from mailbridge.model.reply import (
     BAD_ADDRESS,
     BAD_OPTION,
     BAD_SENDER,
+    COUNTRY_NOT_ALLOWED,
     NOBODY_ON_DUTY,
     NON_ASCII_ADDRESS,
     NOT_A_PHONE,
+    PREFIX_NOT_YOURS,
     UNKNOWN_DOMAIN,
     Reply,
 )
@@ -71,18 +74,39 @@ class Path:
 class Addresses:
     """Which addresses are taken, as the configuration has it; the door's ``smtp.contract.Doorman``."""
 
-    def __init__(self, *, domains: Mapping[str, str], numbers: NumberPolicy, aliases: Aliases | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        domains: Mapping[str, str],
+        numbers: NumberPolicy,
+        aliases: Aliases | None = None,
+        rights: Mapping[str, Rights] | None = None,
+    ) -> None:
+        """*rights* are those of the users who have some of their own, by name."""
         self._domains = {domain.lower().removesuffix("."): channel for domain, channel in domains.items()}
         self._aliases = aliases
         self._numbers = numbers
+        self._rights = rights or {}
 
     def sender(self, address: str, client: Client) -> str:  # noqa: ARG002 - the port's form
         """Return the sender of a MAIL command as given. Raises: Rejected."""
         return parse_address(address, syntax=BAD_SENDER, relay=BAD_SENDER).text
 
-    def recipient(self, address: str, client: Client) -> Recipient:  # noqa: ARG002 - as above
-        """Return the recipient of a RCPT command. Raises: Rejected."""
-        return parse_recipient(address, domains=self._domains, numbers=self._numbers, aliases=self._aliases)
+    def recipient(self, address: str, client: Client) -> Recipient:
+        """Return the recipient of a RCPT command, as far as *client* may write to it. Raises: Rejected."""
+        own = self._rights.get(client.user) if client.user is not None else None
+        if own is None:
+            return parse_recipient(address, domains=self._domains, numbers=self._numbers, aliases=self._aliases)
+        try:
+            found = parse_recipient(
+                address, domains=self._domains, numbers=own.numbers or self._numbers, aliases=self._aliases
+            )
+        except Rejected as refusal:
+            if own.numbers is not None and refusal.reply is COUNTRY_NOT_ALLOWED:
+                raise Rejected(PREFIX_NOT_YOURS) from refusal
+            raise
+        options = ((name, own.sender(value) if name == "sender" else value) for name, value in found.options)
+        return replace(found, options=tuple(options)) if found.options else found
 
 
 def quote_local(word: str) -> str:

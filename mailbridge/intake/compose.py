@@ -18,6 +18,7 @@ from mailbridge.config.model import MessageDefaults
 from mailbridge.errors import Rejected
 from mailbridge.intake.fold import fold, gateway_translit, transliterate
 from mailbridge.intake.options import NOTHING, Options, read_address, read_headers, sender_note
+from mailbridge.intake.rights import Rights
 from mailbridge.intake.segments import MAX_TEXT_CHARS, count_segments
 from mailbridge.intake.segments import fit as fit_parts
 from mailbridge.intake.shorten import abbreviate
@@ -48,6 +49,8 @@ _ALLOWED = {
 }
 _MAX_NAME_CHARS = 24
 _MAX_ENDING_CHARS = 5
+#: of whoever has not signed in
+EVERYBODYS = Rights()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,17 +129,26 @@ class Composer:
         return self.compose_each(mail, [(recipient, set_by_rule, reading) for recipient in recipients], now)
 
     def compose_each(
-        self, mail: Mail, wanted: Sequence[tuple[Recipient, Options, Reading]], now: datetime
+        self,
+        mail: Mail,
+        wanted: Sequence[tuple[Recipient, Options, Reading]],
+        now: datetime,
+        *,
+        rights: Rights = EVERYBODYS,
     ) -> tuple[Message, ...]:
         """Compose one message for each recipient with what the rules set for it and how its mail is to be read.
 
-        Raises: Rejected, as ``compose``.
+        *rights* are those of the user who sends it.
+        Raises: Rejected, as ``compose``, and for a sender name in the header that is not one of the user's.
         """
         asked, header_notes = read_headers(mail.headers, now)
+        if asked.sender is not None:
+            asked = replace(asked, sender=rights.sender(asked.sender))
+        defaults = replace(self._defaults, sender=rights.senders[0]) if rights.senders else self._defaults
         written: dict[object, _Written] = {}
         messages = []
         for recipient, set_by_rule, reading in wanted:
-            options = self._options(asked, recipient, now, set_by_rule)
+            options = self._options(asked, recipient, now, set_by_rule, defaults)
             key = (
                 options.text, options.template, options.translit, options.max_parts, options.fit, reading.profile,
                 *self._names_of(recipient, options),
@@ -157,10 +169,12 @@ class Composer:
     ) -> tuple[Candidate, ...]:
         """Return the ways to write this mail's text, most faithful first; ways that change nothing are left out."""
         asked, _ = read_headers(mail.headers, now)
-        options = self._options(asked, recipient, now, set_by_rule)
+        options = self._options(asked, recipient, now, set_by_rule, self._defaults)
         return candidates(self._text(mail, recipient, options, reading)[0])
 
-    def _options(self, asked: Options, recipient: Recipient, now: datetime, set_by_rule: Options) -> Options:
+    def _options(
+        self, asked: Options, recipient: Recipient, now: datetime, set_by_rule: Options, defaults: Options
+    ) -> Options:
         """Return what holds: header over address over rules over defaults.
 
         Whoever asks for a transliteration has decided how the text is written: a weaker ``fit`` says nothing then.
@@ -172,7 +186,7 @@ class Composer:
         if fit_ is None or (own.translit is not None and own.fit is None):
             fit_ = self._fit if said.translit is None else None
         is_counted = said.max_parts is not None
-        return replace(said.over(self._defaults), fit=fit_, line_parts=said.max_parts if is_counted else 1)
+        return replace(said.over(defaults), fit=fit_, line_parts=said.max_parts if is_counted else 1)
 
     def _names_of(self, recipient: Recipient, options: Options) -> tuple[object, ...]:
         """Return what of the recipient the template can show."""

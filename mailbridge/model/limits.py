@@ -97,6 +97,13 @@ class Allowance:
     scope: str
     name: str
     rates: tuple[Rate, ...]
+    #: their place in the configuration; empty: ``limits`` and the scope
+    place: str = ""
+
+    @property
+    def config(self) -> str:
+        """Their place in the configuration."""
+        return self.place or f"limits.{self.scope}"
 
     @property
     def key(self) -> str:
@@ -122,7 +129,7 @@ class Allowance:
             # more than ever fit never do
             at_us = free_at(log, rate, now_us, count) if count <= rate.count else now_us + rate.window_us
             if at_us > now_us and (worst is None or _from_us(at_us) > worst.until):
-                worst = Over(f"limits.{self.scope}", f"{self.scope} {rate.text}", _from_us(at_us))
+                worst = Over(self.config, f"{self.scope} {rate.text}", _from_us(at_us))
         return worst
 
     def count(self, counter: str, now: datetime, count: int) -> str:
@@ -150,11 +157,15 @@ class Budget:
     period: Literal["day", "month"]
     parts: int | None = None
     money: Decimal | None = None
+    #: the one user it is for; None: each of its scope
+    owner: str | None = None
+    #: its place in the configuration; empty: where that of its scope and period stands
+    place: str = ""
 
     @property
     def config(self) -> str:
         """Its place in the configuration."""
-        return f"limits.budget.{'' if self.scope == 'all' else self.scope + '.'}{self.period}"
+        return self.place or f"limits.budget.{'' if self.scope == 'all' else self.scope + '.'}{self.period}"
 
     def key(self, name: str, now: datetime, zone: tzinfo | None) -> str:
         """Return the name of the counter of *name* (empty for ``all``) in the period that *now* is in."""
@@ -278,6 +289,15 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Whose:
+    """Whose messages a claim may take, by who signed in to send them."""
+
+    users: frozenset[str]
+    #: theirs alone; else all but theirs
+    alone: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Throttle:
     """What is asked before a message leaves: the phones' rates and all budgets."""
 
@@ -285,6 +305,8 @@ class Throttle:
     budgets: tuple[Budget, ...] = ()
     #: where days begin; None: the process's own
     zone: tzinfo | None = UTC
+    #: users with budgets of their own, which stand in place of those of each user
+    exempt: frozenset[str] = frozenset()
 
     def __bool__(self) -> bool:
         return bool(self.phone or self.budgets)
@@ -304,8 +326,14 @@ class Throttle:
         return [
             (budget, budget.key(name, now, self.zone))
             for budget in self.budgets
-            if (name := names[budget.scope]) is not None
+            if (name := names[budget.scope]) is not None and self.concerns(budget, name)
         ]
+
+    def concerns(self, budget: Budget, name: str) -> bool:
+        """Tell whether *name*, a user, a phone or empty for all, is one that *budget* is for."""
+        if budget.owner is not None:
+            return name == budget.owner
+        return budget.scope != "user" or name not in self.exempt
 
     def keys(self, wanted: Iterable[Wanted], now: datetime) -> frozenset[str]:
         """Return the names of all counters that a decision about *wanted* looks at."""
@@ -365,7 +393,7 @@ def _next_place(allowance: Allowance, draft: dict[str, str], now: datetime) -> O
     if over is None and waiting not in draft:
         return None
     draft[waiting] = allowance.count(counter, at, 1)
-    return over or Over(f"limits.{allowance.scope}", allowance.scope, at)
+    return over or Over(allowance.config, allowance.scope, at)
 
 
 def _of(scope: str) -> str:
@@ -387,11 +415,16 @@ class DoorRates:
     client: tuple[Rate, ...] = ()
     user: tuple[Rate, ...] = ()
     sender: tuple[Rate, ...] = ()
+    #: the rates of users who have their own in place of ``user``, each with their place in the configuration
+    own: Mapping[str, tuple[str, tuple[Rate, ...]]] = field(default_factory=dict)
 
     def allowances(self, *, client: str = "", user: str | None = None, sender: str = "") -> tuple[Allowance, ...]:
         """Return what is configured for those of the three that are known."""
-        named = (("client", client, self.client), ("user", user, self.user), ("sender", sender.lower(), self.sender))
-        return tuple(Allowance(scope, name, rates) for scope, name, rates in named if name and rates)
+        place, own = self.own.get(user or "", ("", self.user))
+        named = (
+            ("client", client, self.client, ""), ("user", user, own, place), ("sender", sender.lower(), self.sender, "")
+        )  # fmt: skip
+        return tuple(Allowance(scope, name, rates, place) for scope, name, rates, place in named if name and rates)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

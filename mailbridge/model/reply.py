@@ -57,6 +57,8 @@ BAD_ADDRESS = Reply(553, "5.1.3", "Bad recipient address syntax")
 BAD_OPTION = Reply(550, "5.1.3", "Unknown or bad option in the recipient address")
 COUNTRY_NOT_ALLOWED = Reply(550, "5.7.1", "Numbers of that country or prefix are not allowed here")
 NOBODY_ON_DUTY = Reply(451, "4.3.0", "Nobody is known to be on duty under that name now, try later")
+SENDER_NOT_YOURS = Reply(550, "5.7.1", "That sender name is not one of yours")
+PREFIX_NOT_YOURS = Reply(550, "5.7.1", "You may not send to numbers of that country or prefix")
 OVER_LIMIT = Reply(450, "4.7.1", "Over the limit for now, try later")
 TOO_MANY_RECIPIENTS = Reply(452, "4.5.3", "Too many recipients")
 

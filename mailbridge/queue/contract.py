@@ -18,7 +18,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
-from mailbridge.model.limits import Allowance, Over, Throttle
+from mailbridge.model.limits import Allowance, Over, Throttle, Whose
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import SmsError
 from mailbridge.model.state import State
@@ -354,11 +354,11 @@ class Store(Counters, Keeps, Protocol):
     # -- delivery
     async def claim(
         self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan,
-        throttle: Throttle | None = None,
+        throttle: Throttle | None = None, whose: Whose | None = None,
     ) -> Claims:  # fmt: skip
         """Take up to *limit* due queued messages, let *plan* group them, write the intents, and return the requests.
 
-        What has outlived its lifetime is left to ``expired``.
+        What has outlived its lifetime is left to ``expired``. *whose* leaves some users' messages out; None: nobody's.
         *gateways* are those that take messages now; with none of them nothing is claimed and nothing is written.
         What *throttle* holds is not offered to the plan and is due again when its limit has room; what leaves for the
         first time is charged to its counters. None: nothing is limited, and no counter is looked at.

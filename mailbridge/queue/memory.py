@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
 
 from mailbridge.errors import StoreError
-from mailbridge.model.limits import Throttle
+from mailbridge.model.limits import Throttle, Whose
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import FINAL, UNSUCCESSFUL, State
 from mailbridge.queue import rules
@@ -151,7 +151,7 @@ class MemoryStore(MemoryCounters):
     # -- delivery
     async def claim(
         self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan,
-        throttle: Throttle | None = None,
+        throttle: Throttle | None = None, whose: Whose | None = None,
     ) -> Claims:  # fmt: skip
         """Take due queued messages and return the requests to make."""
         if not gateways:
@@ -159,7 +159,11 @@ class MemoryStore(MemoryCounters):
         gate = Gate(self._l, throttle, now) if throttle else None
         rows: list[StoredMessage] = []
         for _ in range(LOOKS):
-            found = [row for row in _due(self._t, frozenset({State.QUEUED}), now) if row.expires_at > now][:limit]
+            found = [
+                row
+                for row in _due(self._t, frozenset({State.QUEUED}), now)
+                if row.expires_at > now and (whose is None or self._is_of(row, whose))
+            ][:limit]
             rows = found if gate is None else self._sift(gate, found, now)
             if rows or not found:
                 break
@@ -177,6 +181,9 @@ class MemoryStore(MemoryCounters):
             out.append(Claimed(gateway=request.gateway, gateway_id=request.gateway_id, messages=claimed))
         self._t.next_gateway_id = ids.next if ids.used else self._t.next_gateway_id
         return Claims.of(out, held)
+
+    def _is_of(self, row: StoredMessage, whose: Whose) -> bool:
+        return (self._t.mails[row.mail_id].user in whose.users) is whose.alone
 
     def _sift(self, gate: Gate, found: Sequence[StoredMessage], now: datetime) -> list[StoredMessage]:
         users = {row.mail_id: self._t.mails[row.mail_id].user for row in found}

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine
 
 from mailbridge.errors import StoreError
-from mailbridge.model.limits import Throttle
+from mailbridge.model.limits import Throttle, Whose
 from mailbridge.model.state import State
 from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.contract import (
@@ -170,14 +170,23 @@ class SqlStore:
     # -- delivery
     async def claim(
         self, *, now: datetime, limit: int, node: str, gateways: frozenset[str], plan: Plan,
-        throttle: Throttle | None = None,
+        throttle: Throttle | None = None, whose: Whose | None = None,
     ) -> Claims:  # fmt: skip
         """Take due queued messages, write their intents and return the requests to make."""
         if not gateways:
             return Claims()
         is_shared = self.cluster is not None
         claimed: Claims = await self._write(
-            partial(claims.claim, now=now, limit=limit, node=node, plan=plan, is_shared=is_shared, throttle=throttle)
+            partial(
+                claims.claim,
+                now=now,
+                limit=limit,
+                node=node,
+                plan=plan,
+                is_shared=is_shared,
+                throttle=throttle,
+                whose=whose,
+            )
         )
         return claimed
 

@@ -416,6 +416,8 @@ class Conversation(SMTP):
 
     def log_refusal(self, stage: str, answer: Reply, **fields: str) -> None:
         """Log that a client was refused at *stage*: connect, mail, rcpt, data or auth."""
+        if self.client.user is not None:
+            fields["user"] = self.client.user
         self.site.log.info("rejected", stage=stage, reply=str(answer), client=self.client.address, **fields)
 
     @property

@@ -187,7 +187,8 @@ class Site:
             return [reply.LOCAL_ERROR] * count
         except IntakeError as refusal:
             answer = refusal.reply
-            self.log.info("rejected", stage="data", reply=str(answer), client=mail.client.address, id=mail.id)
+            named = {} if mail.client.user is None else {"user": mail.client.user}
+            self.log.info("rejected", stage="data", reply=str(answer), client=mail.client.address, id=mail.id, **named)
             return [answer] * count
         except StoreFull:
             self.log.error("store_full", id=mail.id)  # noqa: TRY400  the kind says it all

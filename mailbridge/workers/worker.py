@@ -118,7 +118,7 @@ class _Front:
         self._know_shifts()
         doorman = build_doorman(config, calendars=self._calendars, clock=self._clock)
         self._doorman, self._reader = doorman, build_reader(config, doorman)
-        self.known = Known(read_limits(config.limits), self._clock)
+        self.known = Known(read_limits(config), self._clock)
 
     def hear_calendars(self, texts: Mapping[str, str]) -> None:
         """Know who is on duty when, as the process that reads the calendars has it."""

@@ -28,6 +28,12 @@ rules:
   - name: pages
     match: {severity: critical}
     set: {sender: NAGIOS, fit: cheapest}
+users:
+  - name: zabbix
+    password: "$argon2id$v=19$m=65536,t=3,p=4$c2FsdHNhbHQ$aGFzaGhhc2g"
+    senders: [ZABBIX]
+    numbers: [KZ]
+    gateways: [main]
 """
 
 
@@ -129,3 +135,32 @@ def test_words_for_people(tmp_path):
     lines = done.stdout.splitlines()
     assert lines[5] == f"rule      fits         pages: severity critical  [{config}:13: rules[1]]"
     assert lines[-1] == "accepted: 250 2.0.0 Ok: queued"
+
+
+def test_a_users_own_rights_decide_and_are_named(ask):
+    """Numbers, sender names in address and header, and gateways: each with the line of the user."""
+
+    def last(*words, mail=NAGIOS, to="77010000001@sms.local"):
+        code, answer = ask(mail, "--user", "zabbix", *words, to=to)
+        return code, answer["steps"][-1]
+
+    code, step = last(to="79991234567@sms.local")
+    assert (code, step["result"], step["config"]) == (1, "refused", "config.yaml:20: users[0].numbers")
+    code, step = last(to="77010000001+sender=BANK@sms.local")
+    assert (code, step["stage"], step["config"]) == (1, "recipient", "config.yaml:19: users[0].senders")
+    code, answer = ask(NAGIOS, "--user", "zabbix", to="77010000001@sms.local")
+    assert code == 0
+    limited = [step for step in answer["steps"] if step["stage"] == "gateway"]
+    assert [(step["result"], step["because"]) for step in limited] == [
+        ("limited", "zabbix may use main"), ("up", "main takes messages")
+    ]  # fmt: skip
+    assert limited[0]["config"] == "config.yaml:21: users[0].gateways"
+
+
+def test_a_sender_name_in_the_header_that_is_not_the_users_is_named_too(ask, tmp_path):
+    """It is refused at DATA, by the same line."""
+    mail = tmp_path / "mail.eml"
+    mail.write_text("Subject: x\r\nX-SMS-Sender: BANK\r\n\r\ntext\r\n")
+    code, answer = ask(mail, "--user", "zabbix", "--from", "", to="77010000001@sms.local")
+    assert (code, answer["reply"][:9]) == (1, "550 5.7.1")
+    assert answer["steps"][-1]["config"] == "config.yaml:19: users[0].senders"

@@ -5,9 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
+from mailbridge.delivery.dispatcher import divide
 from mailbridge.errors import StoreError
+from mailbridge.model.limits import Whose
 from mailbridge.model.outcome import Receipt, Unknown
 from mailbridge.model.state import State
 from mailbridge.queue.memory import MemoryStore
@@ -226,3 +230,21 @@ async def test_a_message_that_spoils_every_request_ends_alone(count):
     states = [await post.state(id_) for id_ in ids]
     assert states.count(State.SENT) == count - 1
     assert states[0] in {State.QUEUED, State.UNKNOWN}
+
+
+class TestDivide:
+    """Whose messages leave through which of the gateways that take messages now."""
+
+    def test_without_preferences_all_leave_through_the_first(self):
+        assert divide(["a", "b"], {}) == [None, Whose(users=frozenset(), alone=True)]
+
+    @given(
+        st.lists(st.sampled_from("abcd"), unique=True),
+        st.dictionaries(st.text(max_size=2), st.lists(st.sampled_from("abcd"), unique=True)),
+    )
+    def test_each_user_has_one_gateway_of_their_own_or_none_and_it_is_the_best_that_is_open(self, opened, preferences):
+        divided = dict(zip(opened, divide(opened, preferences), strict=True))
+        for user in [*preferences, "somebody else"]:
+            through = [name for name, whose in divided.items() if whose is None or (user in whose.users) is whose.alone]
+            own = [name for name in preferences.get(user, opened) if name in opened]
+            assert through == own[:1]

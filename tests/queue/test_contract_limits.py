@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from mailbridge.model.limits import Allowance, Budget, Spent, Throttle, load_spent, parse_rate
+from mailbridge.model.limits import Allowance, Budget, Spent, Throttle, Whose, load_spent, parse_rate
 from mailbridge.model.state import State
 from mailbridge.queue.connect import open_store
 from tests.support.queue import DAY, MAIN, NOW, SECOND, alone, change, failed, new_mail, new_message, one
@@ -203,3 +203,53 @@ class TestOnDisk:
         # a commit for the first, and one for all that gathered meanwhile
         assert same == commits
         assert limited - plain <= 2 * commits
+
+
+class TestWhose:
+    """A claim for a gateway that some users may not take, or that some alone are sent to."""
+
+    async def leave_of(self, store, whose):
+        """Claim for *whose* and return the ids of what leaves."""
+        claimed = await store.claim(now=NOW, limit=2, node="n1", gateways=MAIN, plan=alone, whose=whose)
+        return [row.id for request in claimed for row in request.messages]
+
+    async def test_what_is_left_out_keeps_nobody_from_leaving(self, store):
+        """More of it than a claim looks at stands first; whoever has not signed in is one of the others."""
+        for n in range(3):
+            await store.put(new_mail(f"A{n}", user="zabbix"))
+        await store.put(new_mail("B", user="cron", received_at=NOW))
+        await store.put(new_mail("C", user=None, received_at=NOW))
+        zabbix = frozenset({"zabbix"})
+        assert sorted(await self.leave_of(store, Whose(users=zabbix, alone=False))) == ["B.1", "C.1"]
+        assert await self.leave_of(store, Whose(users=zabbix, alone=False)) == []
+        assert await self.leave_of(store, Whose(users=frozenset({"cron"}), alone=True)) == []
+        assert len(await self.leave_of(store, Whose(users=zabbix, alone=True))) == 2
+        assert len(await self.leave_of(store, None)) == 1
+
+    async def test_a_limit_holds_for_them_as_for_everybody(self, store):
+        throttle = Throttle(budgets=(Budget(scope="user", period="day", parts=1),))
+        for n in range(3):
+            await store.put(new_mail(f"A{n}", new_message(f"A{n}.1", phone=f"+7999000000{n}"), user="zabbix"))
+        whose = Whose(users=frozenset({"zabbix"}), alone=True)
+        claimed = await store.claim(
+            now=NOW, limit=9, node="n1", gateways=MAIN, plan=alone, whose=whose, throttle=throttle
+        )
+        assert (len(claimed), len(claimed.held)) == (1, 2)
+
+
+async def test_one_users_own_budget_stands_in_place_of_each_users(store):
+    """Both draw on the same kind of counter, each on their own, and each is held by their own number."""
+    throttle = Throttle(
+        budgets=(
+            Budget(scope="user", period="day", parts=1),
+            Budget(scope="user", period="day", parts=2, owner="zabbix", place="users[0].budget.day"),
+        ),
+        exempt=frozenset({"zabbix"}),
+    )
+    for user in ("zabbix", "cron"):
+        for n in range(3):
+            await store.put(new_mail(f"{user}{n}", user=user))
+    left = [id_ for _ in range(6) for id_ in await leave(store, throttle)]
+    assert sorted(id_[:-3] for id_ in left) == ["cron", "zabbix", "zabbix"]
+    used = await store.counters_named(f"budget:user:day:{NOW:%Y-%m-%d}:")
+    assert {name.rpartition(":")[2]: load_spent(text).parts for name, text in used.items()} == {"cron": 1, "zabbix": 2}

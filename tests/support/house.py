@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
+from argon2 import PasswordHasher
 
 from mailbridge.app import Bridge
 from mailbridge.config.model import Config
@@ -26,6 +27,9 @@ from tests.support.programs import until
 from tests.support.smarthost import FakeSmarthost, Taken, running_smarthost
 
 SENDER = "nagios@example.org"
+#: everybody's, and its hash, which costs next to nothing to check
+PASSWORD = "secret of a test"
+HASHED = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1).hash(PASSWORD)
 #: the simulator's limits per minute would hit tests that move time by hand
 EASY = Limits(status_per_minute=None, balance_per_minute=None)
 
@@ -51,11 +55,13 @@ class House:
 
     def _mail(
         self, to: tuple[str | tuple[str, ...], ...], text: str, subject: str, *, sender: str = SENDER, headers: str = "",
-        mail_options: tuple[str, ...] = (), rcpt_options: tuple[str, ...] = (),
+        mail_options: tuple[str, ...] = (), rcpt_options: tuple[str, ...] = (), user: str | None = None,
     ) -> tuple[int, str]:  # fmt: skip
         host, _, port = self.bridge.door.addresses[0].rpartition(":")
         with smtplib.SMTP(host, int(port), timeout=30) as client:
             client.ehlo("client.example.org")
+            if user is not None:
+                client.login(user, PASSWORD)
             code, words = client.mail(sender, mail_options)
             if code >= 400:
                 return code, words.decode()

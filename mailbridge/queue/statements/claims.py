@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, or_, select, update
+from sqlalchemy import Connection, Select, bindparam, exists, insert, or_, select, update
 
-from mailbridge.model.limits import Throttle
+from mailbridge.model.limits import Throttle, Whose
 from mailbridge.model.phone import digits_of
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Assignment, Claimed, Claims, Plan, StoredMessage
@@ -16,7 +17,7 @@ from mailbridge.queue.rules import IdSource, IsTaken, assign, describe_attempt, 
 from mailbridge.queue.statements import charging
 from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
-from mailbridge.queue.tables import attempts, history, messages, sequences
+from mailbridge.queue.tables import attempts, history, mails, messages, sequences
 
 _due = (
     select(*MESSAGE)
@@ -53,6 +54,13 @@ _due_here = (
     .limit(bindparam("count"))
     .with_for_update(skip_locked=True)
 )
+_is_theirs = exists().where(mails.c.id == messages.c.mail_id, mails.c.user.in_(bindparam("users", expanding=True)))
+#: (whether several nodes share the queue, ``Whose.alone`` or None) -> what is due
+_DUE: dict[tuple[bool, bool | None], Select[Any]] = {
+    (is_shared, alone): due if alone is None else due.where(_is_theirs if alone else ~_is_theirs)
+    for is_shared, due in ((False, _due), (True, _due_here))
+    for alone in (None, True, False)
+}
 _write_row = Bulk(update(messages).where(messages.c.id == bindparam("row_id")))
 _add_attempts = Bulk(insert(attempts))
 _add_history = Bulk(insert(history))
@@ -67,16 +75,19 @@ _LOOKS = 5
 
 def claim(
     conn: Connection, *, now: datetime, limit: int, node: str, plan: Plan, is_shared: bool = False,
-    throttle: Throttle | None = None,
+    throttle: Throttle | None = None, whose: Whose | None = None,
 ) -> Claims:  # fmt: skip
     """Write the intents of what *plan* wants sent now and return the requests."""
     asked: Values = {"now": to_us(now), "count": limit}
     if is_shared:
         asked |= {"node": node, "before": to_us(now - timedelta(seconds=HEAD_START_S))}
+    if whose is not None:
+        asked |= {"users": sorted(whose.users)}
+    due = _DUE[is_shared, None if whose is None else whose.alone]
     rows: list[StoredMessage] = []
     gate = charging.Gate(conn, throttle, now) if throttle else None
     for _ in range(_LOOKS):
-        found = [read_message(row) for row in conn.execute(_due_here if is_shared else _due, asked).all()]
+        found = [read_message(row) for row in conn.execute(due, asked).all()]
         rows = found if gate is None else gate.sift(found)
         if rows or not found:
             break
