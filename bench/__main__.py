@@ -25,7 +25,7 @@ from bench import page, rig
 
 RESULTS = rig.HERE / "results"
 LAST = RESULTS / "last.json"
-PARTS = ("accept", "end_to_end", "latency", "backlog", "memory", "nodes")
+PARTS = ("accept", "end_to_end", "latency", "backlog", "memory", "crowd", "nodes")
 
 
 def main(words: Sequence[str] | None = None) -> int:

@@ -35,6 +35,7 @@ _BLOCK = re.compile(r"(<!-- bench: (\w+) -->\n).*?(<!-- /bench -->)", re.DOTALL)
 Results = Mapping[str, Any]
 US, SPREAD, FLOOR = "mailbridge", "mailbridge, 1 worker", "aiosmtpd"
 EACH, KEPT = "a connection each", "kept connections"
+ALONE, CROWDED = "alone", "in a crowd"
 _KINDS = {
     "empty": lambda _: "empty",
     "waiting": lambda part: f"{part['waiting']:,} messages wait",
@@ -150,6 +151,10 @@ def _queue_ratio(queue: str, value: Callable[[Turn], float]) -> Callable[[Result
     return lambda part: ratio(part["turns"][KEPT][queue], part["turns"][KEPT]["empty"], value).middle
 
 
+def _crowd_ratio(mode: str) -> Callable[[Results], float]:
+    return lambda part: ratio(part["turns"][mode][CROWDED], part["turns"][mode][ALONE], taken_rate).middle
+
+
 #: part, words, limit, format, whether the limit is the most, value
 _AIMS: tuple[tuple[str, str, float, str, bool, Callable[[Results], float]], ...] = (
     ("accept", "taken, against bare aiosmtpd, a connection each", 1.0, ".2f", False, _accept_ratio(EACH)),
@@ -169,6 +174,10 @@ _AIMS: tuple[tuple[str, str, float, str, bool, Callable[[Results], float]], ...]
     ("backlog", "taken and sent with a long past, against an empty queue", 0.9, ".2f", False,
      _queue_ratio("past", sent_rate)),
     ("backlog", "memory with messages waiting, MB", 200, ".0f", True, lambda part: part["loaded_mb"]["waiting"]),
+    ("crowd", "taken in a crowd, against no crowd, a connection each", 0.8, ".2f", False, _crowd_ratio(EACH)),
+    ("crowd", "the same, kept connections", 0.8, ".2f", False, _crowd_ratio(KEPT)),
+    ("crowd", "memory with the crowd and under load, MB", 150, ".0f", True,
+     lambda part: max(turn["rss_mb"] for field in part["turns"].values() for turn in field[CROWDED])),
     ("backlog", "start-up with messages waiting, s", 3, ".2f", True,
      lambda part: figure(part["start_s"]["waiting"]).middle),
 )  # fmt: skip
@@ -251,6 +260,23 @@ def _memory(part: Results) -> list[str]:
     return [words]
 
 
+def _crowd(part: Results) -> list[str]:
+    rows = [
+        [mode, name, over(turns, taken_rate).shown(".0f"),
+         "" if name == ALONE else ratio(turns, field[ALONE], taken_rate).shown(".2f"),
+         over(turns, cpu_s_of_1000).shown(".2f"), f"{max(turn['rss_mb'] for turn in turns):.0f}"]
+        for mode, field in part["turns"].items()
+        for name, turns in field.items()
+    ]  # fmt: skip
+    head = ["mails", "bridge", "taken, 1/s", "ratio to alone", "CPU seconds for 1,000", "memory, MB"]
+    words = (
+        f"{part['held']:,} of {part['idle']:,} idle and {part['slow']:,} slow connections held to the end, "
+        f"{part['sessions']} clients sending; {part['rest_mb']:.0f} MB before the crowd came, "
+        f"{part['held_mb']:.0f} MB with it and no mail."
+    )
+    return [*_table(head, rows), "", words]
+
+
 def _nodes(part: Results) -> list[str]:
     field = part["turns"][KEPT]
     rows = [
@@ -270,6 +296,7 @@ _TABLES: Mapping[str, Callable[[Results], list[str]]] = {
     "latency": _latency,
     "backlog": _backlog,
     "memory": _memory,
+    "crowd": _crowd,
     "nodes": _nodes,
 }
 
@@ -337,5 +364,6 @@ _PLOTS: Mapping[str, Callable[[Results], str]] = {
     "latency": _draw_latency,
     "backlog": _draw_backlog,
     "memory": _draw_memory,
+    "crowd": _rates("Mails taken a second", taken_rate),
     "nodes": _rates("Messages taken and sent a second, by number of nodes", sent_rate),
 }

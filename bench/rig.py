@@ -128,7 +128,9 @@ def gateway(delay_ms: float = 50) -> Iterator[Gateway]:
 
 
 @contextmanager
-def bridge(folder: Path, gateway_port: int, *, queue_url: str = "", workers: int = 0) -> Iterator[Server]:
+def bridge(
+    folder: Path, gateway_port: int, *, queue_url: str = "", workers: int = 0, max_connections: int = 1000
+) -> Iterator[Server]:
     """Run ``mailbridge serve`` with its log in *folder*, and its queue unless *queue_url* says where that is."""
     config = {
         "smtp": {
@@ -136,6 +138,7 @@ def bridge(folder: Path, gateway_port: int, *, queue_url: str = "", workers: int
             "listen": [{"address": "127.0.0.1:0"}],
             "reply": "queued",
             "workers": workers,
+            "max_connections": max_connections,
         },
         "gateways": {"main": {"url": [f"http://127.0.0.1:{gateway_port}"], "login": "bench", "password": "bench"}},
         # a backlog of millions is what is measured, not how the door leans against it

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import load, paced, part_latency, rig
+from bench import load, paced, part_crowd, part_latency, rig
 from bench.turns import Contestant, Pressure, take_rounds, take_turn
 
 PRESSURE = Pressure(seconds=0.1, rounds=2, sessions=4, client="python")
@@ -80,3 +80,32 @@ def test_quantiles_are_values_that_were_seen() -> None:
     """Of a thousand, p50 p99 and p99.9 are the 501st, the 991st and the last."""
     found = part_latency.quantiles([n / 1000 for n in range(1000, 0, -1)])
     assert (found["0"], found["50"], found["99"], found["99.9"], found["100"]) == (1, 501, 991, 1000, 1000)
+
+
+@pytest.mark.slow
+def test_a_crowd_is_held_and_counted(tmp_path: Path) -> None:
+    """Who was let in is in to the end; when the bridge goes, nobody is left."""
+    with (
+        rig.gateway() as gateway,
+        rig.bridge(tmp_path, gateway.port) as bridge,
+        part_crowd.crowd(bridge.port, 20, 10) as process,
+    ):
+        assert part_crowd.count_held(process) == 30
+        mails, _ = load.run(bridge.port, mails=MAILS, sessions=4, keep=False, client="python")
+        assert mails == MAILS
+        assert part_crowd.count_held(process) == 30
+        bridge.process.terminate()
+        bridge.process.wait(30)
+        assert part_crowd.count_held(process) == 0
+
+
+@pytest.mark.slow
+def test_a_crowd_that_is_not_let_in_is_no_result(tmp_path: Path) -> None:
+    """A door that is full makes no figure look good."""
+    with (
+        rig.gateway() as gateway,
+        rig.bridge(tmp_path, gateway.port, max_connections=5) as bridge,
+        pytest.raises(RuntimeError, match="did not get in"),
+        part_crowd.crowd(bridge.port, 20, 0),
+    ):
+        pass
