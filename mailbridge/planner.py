@@ -46,7 +46,7 @@ def _planned(message: Message, recipient: Recipient, decision: Decision, reading
 def alert_of(reading: Reading) -> Alert:
     """Return what *reading* is about, as storms are gathered by it."""
     return Alert(
-        subject="/".join(word for word in (reading.host, reading.service) if word),
+        subject="/".join(word for word in (reading.host, reading.about or reading.service) if word),
         event=_EVENTS.get(reading.event), severity=reading.severity, host=reading.host, service=reading.service,
         short=reading.short,
     )  # fmt: skip

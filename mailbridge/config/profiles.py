@@ -19,7 +19,7 @@ from mailbridge.config.tree import Node, dotted, walk
 from mailbridge.config.yaml import MAX_BYTES, parse_yaml
 
 #: what a profile fills (docs/howto/profiles.md)
-FIELDS = ("host", "service", "state", "severity", "info", "event", "time")
+FIELDS = ("host", "service", "state", "severity", "info", "event", "time", "about")
 #: where a pattern looks; any other name is a header field's
 PLACES = ("subject", "body", "from", "from_name")
 #: in ``recognise``, any of them alike
@@ -28,8 +28,8 @@ LINE = "{{ state }} {{ host }}/{{ service }}: {{ info }} {{ time }}"
 MAX_FILES = 500
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,39}")
-_KEYS = ("title", "recognise", "needs", "fields", "line", "priority")
-_WAYS = ("re", "cell", "json", "value")
+_KEYS = ("title", "recognise", "needs", "fields", "line", "priority", "until")
+_WAYS = ("re", "cell", "json", "value", "field")
 _EXTRAS = ("in", "map", "all", "as")
 
 
@@ -46,7 +46,7 @@ class Clause:
 class Way:
     """One way to find a field's value."""
 
-    #: ``re``, ``cell``, ``json`` or ``value``
+    #: ``re``, ``cell``, ``json``, ``value`` or ``field``
     kind: str
     #: patterns, labels, paths or texts; the first that gives something counts
     texts: tuple[str, ...]
@@ -55,7 +55,7 @@ class Way:
     words: Mapping[str, str] | None = None
     #: every hit, joined by this; None: the first alone
     joint: str | None = None
-    #: stands for whatever was found
+    #: stands for whatever was found; ``\\1`` in it is the pattern's first group
     meaning: str = ""
 
 
@@ -74,6 +74,8 @@ class Spec:
     line: str = LINE
     #: the higher is asked first
     priority: int = 0
+    #: pattern whose first group begins what is read no more; empty: all is read
+    until: str = ""
 
 
 class _Wrong(Exception):
@@ -153,6 +155,7 @@ def _spec(root: Node, name: str) -> Spec:
     return Spec(
         name=name, file=root.file, title=_text(keys["title"], "title") if "title" in keys else name,
         recognise=recognise, needs=needs, fields=fields, line=line, priority=int(priority),
+        until=_text(keys["until"], "until") if "until" in keys else "",
     )  # fmt: skip
 
 
@@ -202,7 +205,7 @@ def _check_patterns(root: Node) -> None:
             continue
         keys = [step for step in path if isinstance(step, str)]
         is_bare = keys[0] == "fields" and len(keys) == 2
-        if is_bare or (keys[0] == "fields" and keys[-1] == "re"):
+        if is_bare or (keys[0] == "fields" and keys[-1] == "re") or keys == ["until"]:
             pattern = node.value
         elif keys[0] == "recognise" and node.value.startswith(PREFIX):
             pattern = node.value.removeprefix(PREFIX)

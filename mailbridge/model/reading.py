@@ -26,6 +26,8 @@ class Reading:
     event: str = ""
     #: ``hh:mm`` as the device wrote it
     time: str = ""
+    #: what of the host it is about, the same for a problem and its end, where that is not the service
+    about: str = ""
 
 
 #: nobody recognised, nothing taken out

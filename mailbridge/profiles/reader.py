@@ -85,15 +85,17 @@ class _Sight:
         return found
 
     def cell(self, label: str) -> str:
-        """Return what stands beside *label* (after ``:`` or ``=``, or a blank), else below it."""
-        label = label.lower()
-        body = self.mail.body[:_BODY_CHARS]
+        """Return what stands beside *label*, after ``:`` or ``=``; where nothing does, what stands below it."""
         if self._labels is None:
+            body = self.mail.body[:_BODY_CHARS]
             self._labels = {}
             for match in _LABEL.finditer(body):
                 self._labels.setdefault(match[1].strip().lower(), match[2].strip() or _next_line(body, match.end()))
-        if (found := self._labels.get(label)) is not None:
-            return found
+        return self._labels.get(label.lower(), "")
+
+    def loose_cell(self, label: str) -> str:
+        """Return what stands behind *label* and a blank, or below it where it has a line of its own."""
+        label, body = label.lower(), self.mail.body[:_BODY_CHARS]
         position = 0
         for line in body.splitlines(keepends=True):
             position += len(line)
@@ -204,7 +206,12 @@ class Profiles:
 
 
 def _read(spec: Spec, sight: _Sight) -> Reading | None:
-    found = {name: _find(ways, sight) for name, ways in spec.fields.items()}
+    if spec.until and (match := compile_pattern(spec.until).search(sight.encoded("body", _BODY_CHARS))) is not None:
+        kept = sight.encoded("body", _BODY_CHARS)[: match.start(1)].decode("utf-8", "replace")
+        sight = _Sight(replace(sight.mail, body=kept))
+    found: dict[str, str] = {}
+    for name, ways in sorted(spec.fields.items(), key=lambda item: item[0] == "about"):
+        found[name] = _find(ways, sight, found)
     if not all(any(found[name] for name in names) for names in spec.needs):
         return None
     state, severity = _state(found.get("state", ""))
@@ -220,6 +227,7 @@ def _read(spec: Spec, sight: _Sight) -> Reading | None:
         info=found.get("info", ""),
         event=_event(found.get("event", ""), severity),
         time=_clock(found.get("time", "")),
+        about=found.get("about", ""),
     )
     short = _line(spec, reading, sight.mail)
     return replace(reading, short=short) if short else None
@@ -241,28 +249,37 @@ def _line(spec: Spec, reading: Reading, mail: Mail) -> str:
     return line
 
 
-def _find(ways: tuple[Way, ...], sight: _Sight) -> str:
+def _find(ways: tuple[Way, ...], sight: _Sight, found: Mapping[str, str]) -> str:
     for way in ways:
-        for text in way.texts:
-            if value := _value(way, text, sight):
+        for hits in _hits(way, sight, found):
+            if value := _value(way, hits):
                 return value
     return ""
 
 
-def _value(way: Way, text: str, sight: _Sight) -> str:
+def _hits(way: Way, sight: _Sight, found: Mapping[str, str]) -> Iterator[Sequence[str]]:
+    """Yield what each of the way's texts finds, in their order; labels with a colon before those without."""
     match way.kind:
         case "value":
-            hits: Sequence[str] = [text]
+            yield from ([text] for text in way.texts)
+        case "field":
+            yield from ([found.get(text, "")] for text in way.texts)
         case "cell":
-            hits = [sight.cell(text)]
+            # "Service Name: web" is no service called "Name: web" while another label fits as it is
+            yield from ([sight.cell(text)] for text in way.texts)
+            yield from ([sight.loose_cell(text)] for text in way.texts)
         case "json":
-            hits = list(_json_values(sight.text(way.place, _BODY_CHARS), text))
+            yield from (list(_json_values(sight.text(way.place, _BODY_CHARS), text)) for text in way.texts)
         case _:
-            hits = _matches(text, sight.encoded(way.place, _BODY_CHARS), every=way.joint is not None)
+            body, form = sight.encoded(way.place, _BODY_CHARS), way.meaning if "\\1" in way.meaning else ""
+            yield from (_matches(text, body, every=way.joint is not None, form=form) for text in way.texts)
+
+
+def _value(way: Way, hits: Sequence[str]) -> str:
     cleaned = [" ".join(hit.split())[:_MAX_FIELD_CHARS] for hit in hits if hit and not hit.isspace()]
     if way.words is not None:
         cleaned = [word for hit in cleaned if (word := way.words.get(hit.lower()))]
-    if not cleaned or way.meaning:
+    if not cleaned or (way.meaning and "\\1" not in way.meaning):
         return way.meaning if cleaned else ""
     if way.joint is None:
         return cleaned[0]
@@ -271,17 +288,27 @@ def _value(way: Way, text: str, sight: _Sight) -> str:
     return way.joint.join(several[:_MAX_SHOWN]) + more
 
 
-def _matches(pattern: str, text: bytes, *, every: bool) -> list[str]:
+def _matches(pattern: str, text: bytes, *, every: bool, form: str) -> list[str]:
     compiled = compile_pattern(pattern)
     if not every:
         match = compiled.search(text)
-        return [_group(match)] if match is not None else []
+        return [_written(match, form)] if match is not None else []
     hits = []
     for match in compiled.finditer(text):
-        hits.append(_group(match))
+        hits.append(_written(match, form))
         if len(hits) == _MAX_HITS:
             break
     return hits
+
+
+def _written(match: Any, form: str) -> str:
+    """Return what a pattern found: its groups as *form* has them, else the first that took part."""
+    if not form:
+        return _group(match)
+    groups: list[bytes | None] = list(match.groups())
+    for number, group in enumerate(groups, start=1):
+        form = form.replace(f"\\{number}", (group or b"").decode("utf-8", "replace"))
+    return form
 
 
 def _group(match: Any) -> str:

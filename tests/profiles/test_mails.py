@@ -38,7 +38,8 @@ def outcome(path):
     reading = PROFILES.read(mail)
     message = COMPOSER.compose(mail, RECIPIENT, NOW, reading=reading)
     fields = ("profile", "host", "service", "state", "severity", "event", "time")
-    return {"text": message.text, "parts": message.parts, **{name: getattr(reading, name) for name in fields}}
+    found = {"text": message.text, "parts": message.parts, **{name: getattr(reading, name) for name in fields}}
+    return found | ({"about": reading.about} if reading.about else {})
 
 
 def test_the_built_in_files_are_sound():

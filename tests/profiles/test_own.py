@@ -67,6 +67,19 @@ def test_json_is_taken_apart():
     assert profiles.read(mail_of("s", "alerts " + "[" * 20000)) == GENERIC
 
 
+def test_groups_are_put_together_and_what_is_over_is_not_read():
+    """``\\1`` in ``as`` is a group, ``until`` ends the reading, ``about`` may be a field, a label has its colon."""
+    profiles = own(
+        "recognise: [{subject: jobs}]\nneeds: [info]\nuntil: '(?s)bad:.*?\\n(good:)'\nfields:\n"
+        "  info: [{re: '(?m)^(\\S+) broke (.+)$', as: '\\1: \\2', all: '; '}]\n"
+        "  service: {cell: [Service, Service Name]}\n  about: [{field: info}]\nline: '{{ host }} {{ info }}'\n"
+    )
+    body = "Service Name: night\nbad:\na broke down\nb broke in\ngood:\nc broke even\n"
+    reading = profiles.read(mail_of("jobs", body))
+    assert reading.short == "night a: down; b: in"
+    assert reading.about == "a: down; b: in"
+
+
 def test_a_file_of_a_built_in_name_takes_its_place(tmp_path):
     """The user's folder wins, and everything else stays."""
     (tmp_path / "nagios.yaml").write_text("recognise: [{subject: pump}]\nfields: {info: '(.+)'}\nneeds: [info]\n")
@@ -83,13 +96,14 @@ def test_a_file_of_a_built_in_name_takes_its_place(tmp_path):
         ("fields: {}", "1: recognise: is missing; say how such a mail is recognised"),
         ("recognise:\n  - {sbject: x}", "2: recognise[0].sbject: no such place; use subject, body, from, from_name, has or header: {Name: …}"),
         ("recognise: x", '1: recognise: is not a list; write items that begin with "- "'),
-        ("recogn: []", '1: recogn: unknown key "recogn"; known keys here: title, recognise, needs, fields, line, priority'),
-        ("recognise: [{subject: x}]\nfields:\n  hots: x", '3: fields.hots: no such field as "hots"; there are host, service, state, severity, info, event, time'),
-        ("recognise: [{subject: x}]\nfields:\n  host: {cell: a, json: b}", "3: fields.host: says not in one way how the value is found; use one of re, cell, json, value"),
-        ("recognise: [{subject: x}]\nfields:\n  host:\n    - {cell: a, nope: b}", "4: fields.host[0].nope: unknown key; use re, cell, json, value, in, map, all, as"),
+        ("recogn: []", '1: recogn: unknown key "recogn"; known keys here: title, recognise, needs, fields, line, priority, until'),
+        ("recognise: [{subject: x}]\nfields:\n  hots: x", '3: fields.hots: no such field as "hots"; there are host, service, state, severity, info, event, time, about'),
+        ("recognise: [{subject: x}]\nfields:\n  host: {cell: a, json: b}", "3: fields.host: says not in one way how the value is found; use one of re, cell, json, value, field"),
+        ("recognise: [{subject: x}]\nfields:\n  host:\n    - {cell: a, nope: b}", "4: fields.host[0].nope: unknown key; use re, cell, json, value, field, in, map, all, as"),
         ("recognise: [{subject: x}]\nneeds: [host]", '2: needs[0]: nothing fills "host"; name fields that are given above'),
         ("recognise: [{subject: 're:('}]", "1: recognise[0].subject: not an RE2 pattern: missing ): (; see github.com/google/re2/wiki/Syntax"),
         ("recognise: [{subject: x}]\nline: '{{ hots }}'", '2: line: no such variable as "hots"; did you mean "host"?'),
+        ("recognise: [{subject: x}]\nuntil: '('", "2: until: not an RE2 pattern: missing ): (; see github.com/google/re2/wiki/Syntax"),
         ("recognise: [{subject: x}]\npriority: high", "2: priority: is not a whole number; write a number such as 10"),
     ],
 )  # fmt: skip
