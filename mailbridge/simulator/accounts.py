@@ -68,6 +68,15 @@ class Accounts:
         self._blocked_s = limits.blocked_s
         self._blocked_until: dict[str, float] = {}
 
+    def put(self, settings: AccountSettings) -> Account:
+        """Add an account, or change what is set on one."""
+        account = self._by_login.get(settings.login)
+        if account is None:
+            account = self._by_login[settings.login] = new_account(settings)
+        account.settings = settings
+        self._passwords[settings.login] = _spellings(settings.password)
+        return account
+
     def __iter__(self) -> Iterator[Account]:
         return iter(self._by_login.values())
 

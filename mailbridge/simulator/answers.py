@@ -94,6 +94,19 @@ def ok() -> Answer:
     return Answer(text="OK", rows=[("OK",)], data={"result": "OK"})
 
 
+def created(number: object) -> Answer:
+    """Return the answer to a command that made a record."""
+    return Answer(text=f"OK, ID - {number}", rows=[(number,)], data={"id": number})
+
+
+def listing(items: Sequence[Mapping[str, Any]], rows: Sequence[Sequence[object]] | None = None) -> Answer:
+    """Return a list in every format; an empty one is error 3, as everything that is not found."""
+    if not items:
+        return failure(3, NOTHING_FOUND)
+    text = "\n".join(", ".join(f"{name} = {value}" for name, value in item.items()) for item in items)
+    return Answer(text=text, rows=rows or [list(item.values()) for item in items], data=list(items), root="item")
+
+
 def id_value(message_id: str) -> int | str:
     """Return *message_id* as JSON has it: a number where it is one."""
     if message_id.isascii() and message_id.isdigit() and message_id[0] != "0" and len(message_id) <= 10:

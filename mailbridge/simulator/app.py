@@ -164,7 +164,7 @@ def create_app(
     ledger = Ledger(settings.keep)
     app = web.Application(client_max_size=settings.max_body_bytes)
     callbacks = Callbacks(settings, carrier.accounts, clock=carrier.clock)
-    carrier.on_accepted = callbacks.message_accepted
+    carrier.on_accepted, carrier.on_stopped = callbacks.message_accepted, callbacks.message_stopped
     app[CARRIER], app[LEDGER], app[CALLBACKS] = carrier, ledger, callbacks
     app.on_startup.append(callbacks.run)
     app.on_cleanup.append(callbacks.close)

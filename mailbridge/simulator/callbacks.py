@@ -143,6 +143,25 @@ class Callbacks:
                 self._plan(step.at, message.serial, account.settings.callback_url, account.settings.callback_secret,
                            status_event(message, step))  # fmt: skip
 
+    def message_stopped(self, message: Stored) -> None:
+        """Forget the events of *message*: they will not happen."""
+        self._due = [due for due in self._due if due.thread != message.serial]
+        heapq.heapify(self._due)
+
+    def link_clicked(self, message: Stored) -> None:
+        """Plan the event of a link of *message* that was followed: its newest step."""
+        account = self._accounts.get(message.login)
+        if account is not None and account.settings.callback_url is not None:
+            self._plan(message.steps[-1].at, message.serial, account.settings.callback_url,
+                       account.settings.callback_secret, status_event(message, message.steps[-1]))  # fmt: skip
+
+    def wait_call_made(self, login: str, phone: str, now: float) -> None:
+        """Plan the event of a call to a number ``wait_call.php`` gave (smsc-api.md section 5.5)."""
+        account = self._accounts.get(login)
+        if account is not None and account.settings.callback_url is not None:
+            self._plan(now, 0, account.settings.callback_url, account.settings.callback_secret,
+                       {"waitcall": "1", "phone": phone, "ts": str(int(now))})  # fmt: skip
+
     def inbound_received(self, inbound: Inbound) -> None:
         """Plan the event of an inbound message."""
         account = self._accounts.get(inbound.login)

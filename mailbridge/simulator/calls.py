@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
-from mailbridge.simulator.accounts import Account
+from mailbridge.simulator.accounts import Account, Accounts
 from mailbridge.simulator.answers import Answer
+from mailbridge.simulator.books import Book, Books
 from mailbridge.simulator.inbox import Answers
 from mailbridge.simulator.limits import RateLimit
 from mailbridge.simulator.messages import MessageStore, Stored
@@ -26,6 +27,7 @@ class Rates:
     operators: RateLimit
     all_operators: RateLimit
     senders: RateLimit
+    user_changes: RateLimit
 
 
 def new_rates(settings: SimulatorSettings) -> Rates:
@@ -39,6 +41,7 @@ def new_rates(settings: SimulatorSettings) -> Rates:
         operators=RateLimit(limits.identical_operators_per_minute),
         all_operators=RateLimit(limits.operators_per_minute),
         senders=RateLimit(limits.senders_per_minute),
+        user_changes=RateLimit(limits.user_changes_per_minute),
     )
 
 
@@ -48,6 +51,8 @@ class Call:
 
     params: Params
     account: Account
+    accounts: Accounts
+    books: Books
     settings: SimulatorSettings
     store: MessageStore
     inbox: Answers
@@ -57,10 +62,21 @@ class Call:
     once: set[str]
     #: told of every message accepted
     on_accepted: Callable[[Stored], None]
+    #: told of every message that will not go out after all
+    on_stopped: Callable[[Stored], None]
     #: Unix time, for records
     now: float
     #: monotonic seconds, for limits
     tick: float
+
+    @property
+    def book(self) -> Book:
+        """What the account keeps at the gateway."""
+        return self.books.of(self.account.login)
+
+    def with_values(self, **values: str) -> Call:
+        """Return the same request with other parameters."""
+        return replace(self, params=replace(self.params, values={**self.params.values, **values}))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,3 +95,10 @@ class Reply:
     #: done *later_s* seconds after the request, whether or not anyone still listens
     later: Callable[[float], None] | None = None
     later_s: float = 0.0
+
+
+def sender_names(call: Call) -> list[str]:
+    """Return the names the account may send under: those set, and those asked for since."""
+    own = call.account.settings
+    names = own.senders if own.senders is not None else (own.sender,)
+    return list(dict.fromkeys([*names, *(str(record["sender"]) for record in call.book.senders)]))

@@ -13,12 +13,31 @@ from random import Random
 from mailbridge.clock import Clock
 from mailbridge.simulator.accounts import Account, Accounts
 from mailbridge.simulator.answers import TOO_MANY, failure
+from mailbridge.simulator.books import Books
 from mailbridge.simulator.calls import Call, Reply, new_rates
 from mailbridge.simulator.faults import Fault, Faults
 from mailbridge.simulator.inbox import Answers
 from mailbridge.simulator.limits import Concurrency
 from mailbridge.simulator.messages import MessageStore, Stored
-from mailbridge.simulator.methods import balance, get, info, send, status
+from mailbridge.simulator.methods import (
+    balance,
+    documents,
+    get,
+    get_mnp,
+    info,
+    jobs,
+    op_templates,
+    phones,
+    ping,
+    receive_phones,
+    send,
+    senders,
+    status,
+    templates,
+    tinyurls,
+    users,
+    wait_call,
+)
 from mailbridge.simulator.params import Params
 from mailbridge.simulator.settings import SimulatorSettings
 
@@ -28,6 +47,18 @@ METHODS: dict[str, Callable[[Call], Reply]] = {
     "balance": balance.answer,
     "get": get.answer,
     "info": info.answer,
+    "phones": phones.answer,
+    "jobs": jobs.answer,
+    "templates": templates.answer,
+    "op_templates": op_templates.answer,
+    "senders": senders.answer,
+    "users": users.answer,
+    "documents": documents.answer,
+    "ping": ping.answer,
+    "tinyurls": tinyurls.answer,
+    "receive_phones": receive_phones.answer,
+    "wait_call": wait_call.answer,
+    "get_mnp": get_mnp.answer,
 }
 
 
@@ -45,10 +76,13 @@ class Carrier:
         self.accounts = Accounts(settings.accounts, settings.limits)
         self.store = MessageStore(settings.keep)
         self.inbox = Answers(settings.keep)
+        self.books = Books(settings.keep)
         self.faults = Faults(self.random)
         self.concurrency = Concurrency(settings.limits.concurrent)
         #: told of every message accepted
         self.on_accepted: Callable[[Stored], None] = _ignore
+        #: told of every message that will not go out after all
+        self.on_stopped: Callable[[Stored], None] = _ignore
         self._rates = new_rates(settings)
         self._once: set[str] = set()
         self._balances_before: dict[str, Decimal] = {}
@@ -84,6 +118,8 @@ class Carrier:
         return Call(
             params=params,
             account=account,
+            accounts=self.accounts,
+            books=self.books,
             settings=self.settings,
             store=self.store,
             inbox=self.inbox,
@@ -91,6 +127,7 @@ class Carrier:
             random=self.random,
             once=self._once,
             on_accepted=self.on_accepted,
+            on_stopped=self.on_stopped,
             now=self.clock.now().timestamp(),
             tick=self.clock.monotonic(),
         )

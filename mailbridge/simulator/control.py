@@ -6,12 +6,15 @@ POST takes JSON only: a page in somebody's browser cannot send that across sites
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
+from mailbridge.simulator.books import OWN_NUMBER
 from mailbridge.simulator.carrier import Carrier
 from mailbridge.simulator.faults import BadFault, parse_balance, parse_fault
+from mailbridge.simulator.messages import Step
 from mailbridge.simulator.phones import parse_number
 from mailbridge.simulator.state import CALLBACKS, CARRIER
 
@@ -25,6 +28,8 @@ def add_control_routes(app: web.Application) -> None:
     app.router.add_delete("/control/faults", _clear_faults)
     app.router.add_get("/control/accounts", _list_accounts)
     app.router.add_post("/control/answers", _add_answer)
+    app.router.add_post("/control/calls", _add_call)
+    app.router.add_post("/control/clicks", _add_click)
 
 
 async def _object(request: web.Request) -> dict[str, Any]:
@@ -100,7 +105,7 @@ async def _add_answer(request: web.Request) -> web.Response:
     data, carrier = await _object(request), request.app[CARRIER]
     default = next(iter(carrier.accounts)).login
     phone, mes, to, login = (data.get(name, other) for name, other in
-                             (("phone", None), ("mes", None), ("to", "79037672215"), ("login", default)))  # fmt: skip
+                             (("phone", None), ("mes", None), ("to", OWN_NUMBER), ("login", default)))  # fmt: skip
     if not (isinstance(phone, str) and isinstance(mes, str) and isinstance(to, str) and isinstance(login, str)):
         raise web.HTTPBadRequest(text="phone and mes are needed, as strings\n")
     if carrier.accounts.get(login) is None:
@@ -114,3 +119,30 @@ async def _add_answer(request: web.Request) -> web.Response:
     )
     request.app[CALLBACKS].inbound_received(inbound)
     return web.json_response({"id": inbound.serial}, status=201)
+
+
+async def _add_call(request: web.Request) -> web.Response:
+    """Answer POST /control/calls ``{"phone","login"?}``: somebody calls a number wait_call.php gave."""
+    data, carrier = await _object(request), request.app[CARRIER]
+    phone, login = data.get("phone"), data.get("login", next(iter(carrier.accounts)).login)
+    if not isinstance(phone, str) or carrier.accounts.get(login) is None:
+        raise web.HTTPBadRequest(text="phone is needed, as a string, and a login that is there\n")
+    request.app[CALLBACKS].wait_call_made(login, parse_number(phone).digits, carrier.clock.now().timestamp())
+    return web.json_response({"phone": phone}, status=201)
+
+
+async def _add_click(request: web.Request) -> web.Response:
+    """Answer POST /control/clicks ``{"link","login"?}``: a short link is followed; its messages then have status 4."""
+    data, carrier = await _object(request), request.app[CARRIER]
+    link, login = data.get("link"), data.get("login", next(iter(carrier.accounts)).login)
+    record = carrier.books.of(login).links.find(link=link) if carrier.accounts.get(login) is not None else None
+    if record is None:
+        raise web.HTTPBadRequest(text="there is no such link or login\n")
+    record["cnt"] = clicks = int(str(record["cnt"])) + 1
+    now = carrier.clock.now().timestamp()
+    for message in list(carrier.store.newest()):
+        if message.login == login and str(link) in message.text.split() and message.step_at(now).status == 1:
+            clicked = replace(message, steps=(*message.steps, Step(now, 4, 0)))
+            carrier.store.replace(clicked)
+            request.app[CALLBACKS].link_clicked(clicked)
+    return web.json_response({"clicks": clicks}, status=201)

@@ -11,7 +11,10 @@ from typing import Any
 from mailbridge.errors import MailbridgeError
 from mailbridge.simulator.magic import WIRE
 
-METHODS = frozenset({"send", "status", "balance", "get", "info"})
+METHODS = frozenset({
+    "send", "status", "balance", "get", "info", "phones", "jobs", "templates", "op_templates", "senders", "users",
+    "documents", "ping", "tinyurls", "receive_phones", "wait_call", "get_mnp",
+})  # fmt: skip
 _WIRE_NAMES = frozenset(name for name, _ in WIRE.values())
 _KEYS = frozenset(
     {"code", "text", "wire", "stage", "delay_s", "times", "skip", "probability", "methods", "login", "balance"}

@@ -21,6 +21,7 @@ TYPES: dict[str, int] = {
 NOT_FOUND = -3
 QUEUED = -1
 HANDED = 0
+STOPPED = -2
 #: statuses that are known without asking an operator
 REFUSALS = frozenset({22, 23, 24, 25})
 
@@ -61,6 +62,8 @@ class Stored:
     steps: tuple[Step, ...]
     #: until then status.php does not know it
     unseen_until: float = 0.0
+    #: names of the files that came with it
+    files: tuple[str, ...] = ()
 
     def step_at(self, now: float) -> Step:
         """Return the step *now* (Unix time) falls into."""
@@ -114,6 +117,15 @@ class MessageStore:
         """Return the newest message of that address."""
         serial = self._by_address.get((login, phone, message_id))
         return None if serial is None else self._all[serial]
+
+    def replace(self, message: Stored) -> None:
+        """Put *message* in the place of the one with its serial number, if that is still remembered."""
+        if message.serial in self._all:
+            self._all[message.serial] = message
+
+    def of_request(self, login: str, message_id: str) -> list[Stored]:
+        """Return the messages of one request, newest first."""
+        return [m for m in self.newest() if m.login == login and m.message_id == message_id]
 
     def remove(self, message: Stored) -> None:
         """Forget *message*."""

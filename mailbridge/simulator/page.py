@@ -63,6 +63,7 @@ def message_as_json(message: Stored, now: float) -> dict[str, Any]:
         "received_at": _rfc3339(message.received_at),
         "send_at": _rfc3339(message.send_at),
         "valid_s": int(message.valid_s),
+        "files": list(message.files),
         "login": message.login,
     }
 

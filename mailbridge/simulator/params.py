@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -38,6 +38,8 @@ class Params:
     credentials_in: str = "none"
     #: why the values are missing; then the answer is error 1
     bad: bool = False
+    #: names of the files of a multipart body
+    files: tuple[str, ...] = ()
 
     def text(self, name: str, default: str = "") -> str:
         """Return a parameter as it came."""
@@ -68,6 +70,7 @@ async def read_params(request: web.Request, *, rest: bool, max_bytes: int) -> Pa
     """
     query = request.raw_path.partition("?")[2].encode("utf-8", "surrogateescape").decode(_BYTES)
     raw: dict[str, str] = {}
+    files: list[str] = []
     bad = False
     try:
         raw.update(_pairs(query))
@@ -76,7 +79,7 @@ async def read_params(request: web.Request, *, rest: bool, max_bytes: int) -> Pa
         if request.method == "POST":
             kind = request.content_type
             if kind.startswith("multipart/"):
-                body = await _multipart(request, max_bytes)
+                body = await _multipart(request, max_bytes, files)
             else:
                 content = await request.read()
                 in_json = kind == "application/json" or (rest and content.lstrip()[:1] == b"{")
@@ -86,7 +89,8 @@ async def read_params(request: web.Request, *, rest: bool, max_bytes: int) -> Pa
             raw.update(body)
     except (ValueError, RecursionError, BadParameters):
         bad, where, in_json = True, "none", False
-    return _decoded(raw, "utf-8" if rest or in_json else DEFAULT_CHARSET, 3 if rest else 0, where, bad=bad)
+    params = _decoded(raw, "utf-8" if rest or in_json else DEFAULT_CHARSET, 3 if rest else 0, where, bad=bad)
+    return replace(params, files=tuple(files)) if files else params
 
 
 def _decoded(raw: Mapping[str, str], charset: str, fmt: int, where: str, *, bad: bool) -> Params:
@@ -137,8 +141,8 @@ def _json(content: bytes) -> dict[str, str]:
     return values
 
 
-async def _multipart(request: web.Request, max_bytes: int) -> dict[str, str]:
-    """Return the text fields of a multipart form; files are read and dropped."""
+async def _multipart(request: web.Request, max_bytes: int, files: list[str]) -> dict[str, str]:
+    """Return the text fields of a multipart form; of files only the names are kept, in *files*."""
     values: dict[str, str] = {}
     total = 0
     reader = await request.multipart()
@@ -152,6 +156,8 @@ async def _multipart(request: web.Request, max_bytes: int) -> dict[str, str]:
                 raise web.HTTPRequestEntityTooLarge(max_bytes, total)
             if part.filename is None:
                 content += chunk
-        if part.name and part.filename is None:
+        if part.filename is not None:
+            files.append(part.filename)
+        elif part.name:
             values[part.name] = bytes(content).decode(_BYTES)
     return values

@@ -24,6 +24,8 @@ class AccountSettings:
     tz_h: int = 0
     #: test mode: nothing is charged and every message ends with err 200
     virtual: bool = False
+    #: a sub-account that spends its owner's money
+    shares_balance: bool = False
     callback_url: str | None = None
     callback_secret: str = field(default="", repr=False)
 
@@ -44,6 +46,7 @@ class Limits:
     identical_operators_per_minute: int | None = 3
     operators_per_minute: int | None = 100
     senders_per_minute: int | None = 3
+    user_changes_per_minute: int | None = 3
     #: wrong logins from one address within a minute until it is blocked
     bad_logins: int | None = 10
     blocked_s: float = 300.0

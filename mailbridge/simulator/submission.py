@@ -22,6 +22,8 @@ _KINDS: dict[str, str] = {
 }  # fmt: skip
 #: kinds that show nobody a text
 SILENT = frozenset({"hlr", "ping"})
+#: kinds that a file alone makes whole
+_WITH_FILES = frozenset({"mms", "call", "viber"})
 
 _ID = re.compile(r"[A-Za-z0-9._-]{1,40}", re.ASCII)
 _RECORD = re.compile(r"(?:(?P<head>[^|\n:;]*)\|)?(?P<phones>[^:;\n]*)[:;](?P<text>.*)", re.DOTALL)
@@ -129,7 +131,8 @@ def _records(params: Params, kind: str) -> list[_Record]:
     if listing := params.text("list"):
         return [_parse_record(line) for line in _split_list(listing, own_breaks=params.flag("nl")) if line.strip()]
     phones, mes = params.text("phones"), params.text("mes").replace("\r\n", "\n")
-    if not phones.strip() or (not mes and kind not in SILENT):
+    whole = bool(mes) or kind in SILENT or (kind in _WITH_FILES and bool(params.files or params.text("fileurl")))
+    if not phones.strip() or not (whole or (kind == "mms" and params.text("subj"))):
         raise BadParameters
     if kind == "mail":
         if not (params.text("subj") and params.text("sender")):

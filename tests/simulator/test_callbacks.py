@@ -102,6 +102,42 @@ async def test_a_refusal_is_told_with_its_err():
         assert (event["status"], event["err"]) == ("25", "248")
 
 
+async def test_a_call_to_a_number_of_wait_call_is_told():
+    """Section 5.5: who called, signed."""
+    async with bridge() as (client, receiver):
+        async with client.http.post(f"{client.simulator.url}/control/calls", json={"phone": "+79990000001"}) as done:
+            assert done.status == 201
+        event = await receiver.events.get()
+        assert set(event) == {"waitcall", "phone", "ts", "md5", "sha1", "crc32"}
+        assert event["md5"] == sign({"waitcall": "1", "phone": "79990000001", "ts": event["ts"]}, "s3cret")["md5"]
+
+
+async def test_a_followed_link_is_told_as_status_4():
+    """Section 5.3: the same event as any status."""
+    async with bridge() as (client, receiver):
+        await client.send("+79990000001", "see http://example.org", id=1, tinyurl=1)
+        await client.clock.sleeping()
+        client.clock.advance(10)
+        async with client.http.post(
+            f"{client.simulator.url}/control/clicks", json={"link": "https://smsc.ru/-1"}
+        ) as done:
+            assert done.status == 201
+        assert [(await receiver.events.get())["status"] for _ in range(3)] == ["0", "1", "4"]
+
+
+async def test_of_a_mailing_that_was_stopped_nothing_is_told():
+    """The events planned for it are forgotten; those of others are not."""
+    async with bridge() as (client, receiver):
+        await client.json("jobs", add=1, name="n", phones="79990000001", mes="Hello", id=1, time="+1")
+        await client.send("+79990000002", id=2)
+        await client.json("jobs", cancel=1, id=1)
+        await client.clock.sleeping()
+        client.clock.advance(1000)
+        assert [(await receiver.events.get())["id"] for _ in range(2)] == ["2", "2"]
+        assert client.simulator.app[CALLBACKS].delivered <= 2
+        assert receiver.events.empty()
+
+
 async def test_repeated_until_taken():
     """Not 2xx is repeated after the waits set; later changes of that message wait their turn."""
     async with bridge(callback_retry_s=(60.0, 300.0)) as (client, receiver):

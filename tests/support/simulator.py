@@ -24,6 +24,7 @@ UNLIMITED = Limits(
     identical_operators_per_minute=None,
     operators_per_minute=None,
     senders_per_minute=None,
+    user_changes_per_minute=None,
     bad_logins=None,
 )
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-from mailbridge.simulator.answers import NOTHING_FOUND, TOO_OFTEN, Answer, failure, id_value, money
-from mailbridge.simulator.calls import Call, Reply
+from mailbridge.simulator.answers import NOTHING_FOUND, TOO_OFTEN, Answer, failure, id_value, listing, money
+from mailbridge.simulator.calls import Call, Reply, sender_names
 from mailbridge.simulator.messages import Stored
 from mailbridge.simulator.params import BadParameters
 from mailbridge.simulator.phones import parse_numbers
@@ -26,12 +26,6 @@ def answer(call: Call) -> Reply:
             except BadParameters:
                 break
     return Reply(answer=failure(1))
-
-
-def _list(items: list[dict[str, Any]], rows: list[list[object]]) -> Answer:
-    """Return a list in every format."""
-    text = "\n".join(", ".join(f"{name} = {value}" for name, value in item.items()) for item in items)
-    return Answer(text=text, rows=rows, data=items, root="item")
 
 
 def _answers(call: Call) -> Answer:
@@ -56,7 +50,7 @@ def _answers(call: Call) -> Answer:
         }
         for item in found
     ]
-    return _list(items, [list(item.values()) for item in items])
+    return listing(items) if items else Answer(text="", rows=[], data=[], root="item")
 
 
 def _day(text: str, *, end: bool) -> float | None:
@@ -99,7 +93,7 @@ def _messages(call: Call) -> Answer:
         rows.append([*csv_row(fields, level=2), id_value(message.message_id), message.serial])
         if len(items) == limit:
             break
-    return _list(items, rows) if items else failure(3, NOTHING_FOUND)
+    return listing(items, rows)
 
 
 def _stat(call: Call) -> Answer:
@@ -114,7 +108,7 @@ def _stat(call: Call) -> Answer:
         "debit": "0.00",
         "currency": call.account.settings.currency,
     }
-    return _list([item], [list(item.values())])
+    return listing([item])
 
 
 def _price(call: Call) -> Answer:
@@ -125,16 +119,19 @@ def _price(call: Call) -> Answer:
         "price": money(call.settings.price),
         "currency": call.account.settings.currency,
     }
-    return _list([item], [list(item.values())])
+    return listing([item])
 
 
 def _senders(call: Call) -> Answer:
     """Return the sender names that may be used."""
     if not call.rates.senders.take(call.account.login, call.tick):
         return failure(9, TOO_OFTEN)
-    own = call.account.settings
-    items = [{"sender": name} for name in (own.senders if own.senders is not None else (own.sender,))]
-    return _list(items, [[item["sender"]] for item in items]) if items else failure(3, NOTHING_FOUND)
+    return listing([{"sender": name} for name in sender_names(call)])
+
+
+def _mega_accounts(_call: Call) -> Answer:
+    """Return the statistics of a Megafon account: there is none here."""
+    return failure(3, NOTHING_FOUND)
 
 
 _ACTIONS: dict[str, Callable[[Call], Answer]] = {
@@ -143,4 +140,5 @@ _ACTIONS: dict[str, Callable[[Call], Answer]] = {
     "get_stat": _stat,
     "get_price": _price,
     "get_senders": _senders,
+    "get_mega_accounts": _mega_accounts,
 }

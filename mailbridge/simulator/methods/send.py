@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from decimal import Decimal
 
 from mailbridge.simulator.answers import TOO_MANY, TOO_OFTEN, Answer, failure
-from mailbridge.simulator.calls import Call, Reply
+from mailbridge.simulator.calls import Call, Reply, sender_names
 from mailbridge.simulator.magic import (
     CONCURRENCY,
     ODD,
     REFUSAL_CODE,
     STAYS_QUEUED,
     WIRE,
+    Fate,
     Series,
 )
 from mailbridge.simulator.messages import Step, Stored, life_of
@@ -29,12 +30,15 @@ from mailbridge.simulator.submission import Item, Submission, parse_submission
 _NOT_COMPARED = frozenset({"login", "psw", "apikey", "fmt", "charset", "pp"})
 _SENDER = re.compile(r"\+?\d{1,15}|[A-Za-z0-9 ._\-&!+]{1,11}", re.ASCII)
 _MAX_ONCE = 10_000
+_GROUP = re.compile(r"(?<![^,; ])G(\d{1,9})(?![^,; ])", re.ASCII)
+_URL = re.compile(r"https?://[^\s<>\"]+", re.ASCII)
 
 
 def answer(call: Call) -> Reply:
     """Answer one request of send.php."""
     settings = call.settings
     try:
+        call = _expanded(call)
         submission = parse_submission(
             call.params, now=call.now, zone_h=call.account.settings.tz_h, max_chars=settings.max_text_chars
         )
@@ -42,7 +46,7 @@ def answer(call: Call) -> Reply:
         return Reply(answer=failure(1))
     except BadDate:
         return Reply(answer=failure(5))
-    ruled = [rule(item, magic=settings.magic) for item in submission.items]
+    ruled = [_ruled(call, item) for item in submission.items]
     if (reply := _whole_request_fault(call, submission, ruled)) is not None:
         return reply
     if (late := first(ruled, Series.LATE)) and submission.cost != 1:
@@ -56,6 +60,42 @@ def answer(call: Call) -> Reply:
     if result.code or submission.cost == 1:
         return Reply(answer=result)
     return _dressed(result, ruled)
+
+
+def _expanded(call: Call) -> Call:
+    """Return the request with groups as their members and, where it is asked for, links as short ones."""
+    phones, mes = call.params.text("phones"), call.params.text("mes")
+    values = {}
+    if _GROUP.search(phones):
+        values["phones"] = _GROUP.sub(lambda match: _members(call, match[1]), phones)
+    if call.params.flag("tinyurl") and (short := _URL.sub(lambda match: _short_link(call, match[0]), mes)) != mes:
+        values["mes"] = short
+    return call.with_values(**values) if values else call
+
+
+def _members(call: Call, number: str) -> str:
+    """Return the phones of a group as a list; of one that is not there, nothing anybody could reach."""
+    group = next((one for one in call.book.groups if str(one["number"]) == number), None)
+    if group is None:
+        return "G" + number
+    inside = [one for one in call.book.contacts if isinstance(one["grp"], list) and group["id"] in one["grp"]]
+    return ",".join(f"+{one['phone']}" for one in inside if one["phone"])
+
+
+def _short_link(call: Call, url: str) -> str:
+    """Return the short link of *url*; the same one each time."""
+    record = call.book.links.find(url=url)
+    if record is None:
+        record = call.book.links.add(url=url, link="", cnt=0)
+        record["link"] = f"https://smsc.ru/-{record['id']}"
+    return str(record["link"])
+
+
+def _ruled(call: Call, item: Item) -> Ruled:
+    """Return what is to become of *item*: the account's black list comes first."""
+    if item.number.digits in call.book.black:
+        return Ruled(item, Fate(final_status=23, err=252), None)
+    return rule(item, magic=call.settings.magic)
 
 
 def _id_of(call: Call, submission: Submission) -> str | None:
@@ -119,7 +159,7 @@ def _sender_of(call: Call, item: Item) -> str | None:
         return ""
     if item.text.kind == "mail":
         return asked
-    if not _SENDER.fullmatch(asked) or (own.senders is not None and asked not in own.senders):
+    if not _SENDER.fullmatch(asked) or (own.senders is not None and asked not in sender_names(call)):
         return None
     return asked
 
@@ -194,5 +234,6 @@ def _stored(call: Call, submission: Submission, one: Ruled, *, message_id: str, 
         send_at=send_at,
         valid_s=submission.valid_s,
         steps=steps,
+        files=call.params.files,
         unseen_until=now + fate.argument if fate.series is Series.UNSEEN else 0.0,
     )
