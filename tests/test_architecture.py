@@ -138,6 +138,9 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "__main__": ({"cli.main"}, "python -m mailbridge"),
 }  # fmt: skip
 
+#: packages whose ``__init__`` hands out a name when it is asked for; test_lean holds that it is not asked at rest
+LAZY = {"gateway.smsc"}
+
 #: library -> rooms that may import it: the rest of the house would not notice its replacement
 LIBRARIES: dict[str, set[str]] = {
     "aiohttp": {"cli", "gateway", "people", "simulator", "web"},
@@ -252,10 +255,10 @@ def test_libraries_stay_in_their_rooms(file: Path) -> None:
 
 @pytest.mark.parametrize("file", FILES, ids=name_of)
 def test_modules_say_what_they_are(file: Path) -> None:
-    """Each module has a docstring; an ``__init__`` holds nothing else, but for the package's version."""
+    """Each module has a docstring; an ``__init__`` holds nothing else, but for the package's version and LAZY."""
     tree = ast.parse(file.read_text(encoding="utf-8"))
     assert ast.get_docstring(tree)
-    if file.name == "__init__.py":
+    if file.name == "__init__.py" and name_of(file) not in LAZY:
         names = [ast.unparse(node) for node in tree.body[1:]]
         assert names == [] or (file.parent == PACKAGE and len(names) == 1 and names[0].startswith("__version__ = "))
 

@@ -60,7 +60,9 @@ print(*sys.modules)
 """
 
 
-@pytest.mark.parametrize("module", ["alembic", "psycopg", "rich", "sqlalchemy.dialects.postgresql"])
+@pytest.mark.parametrize(
+    "module", ["alembic", "mailbridge.gateway.smsc.api", "psycopg", "rich", "sqlalchemy.dialects.postgresql"]
+)
 def test_a_bridge_on_sqlite_does_not_load(module, tmp_path):
     """Each costs a small daemon megabytes."""
     done = subprocess.run([sys.executable, "-c", LOADED, tmp_path], capture_output=True, text=True, check=True)

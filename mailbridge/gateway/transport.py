@@ -1,4 +1,4 @@
-"""One bounded HTTP POST: what every carrier's client stands on, and the only place that knows aiohttp's exceptions.
+"""One bounded HTTP request: what every carrier's client stands on, and the only place that knows aiohttp's exceptions.
 
 Between a carrier's client and the network. It follows no redirect, reads no environment, decompresses nothing, keeps no
 cookie and never repeats a request. It tells exactly whether a byte of the request may have left: that is the
@@ -8,7 +8,7 @@ Must not know a carrier, look into an answer, or put a URL or a body into an exc
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,11 +23,8 @@ MAX_ANSWER_BYTES = 64 * 1024
 KEEPALIVE_S = 4.0
 #: how long a host's addresses are believed
 _DNS_TTL_S = 30
-_HEADERS = {
-    "User-Agent": f"mailbridge/{__version__}",
-    "Accept-Encoding": "identity",
-    "Content-Type": "application/x-www-form-urlencoded",
-}
+FORM = "application/x-www-form-urlencoded"
+_HEADERS = {"User-Agent": f"mailbridge/{__version__}", "Accept-Encoding": "identity"}
 #: ValueError and LookupError: aiohttp on hosts and answers it cannot read (bad IDN, unknown encodings)
 _FAILURES = (aiohttp.ClientError, OSError, TimeoutError, ValueError, LookupError)
 
@@ -36,7 +33,7 @@ ConnectorFactory = Callable[[], aiohttp.BaseConnector]
 
 @dataclass(frozen=True, slots=True)
 class HttpAnswer:
-    """A whole answer of at most ``MAX_ANSWER_BYTES``."""
+    """A whole answer of bounded size."""
 
     status: int
     body: bytes
@@ -77,8 +74,24 @@ class HttpTransport:
         self._session: aiohttp.ClientSession | None = None
         self._closed = False
 
-    async def post(self, url: str, body: bytes) -> HttpAnswer:
-        """POST the form *body* to *url*, once.
+    async def post(
+        self, url: str, body: bytes, *, content_type: str = FORM, max_answer_bytes: int = MAX_ANSWER_BYTES
+    ) -> HttpAnswer:
+        """POST *body* to *url*, once. Raises: as ``request``."""
+        return await self.request(
+            "POST", url, body=body, headers={"Content-Type": content_type}, max_answer_bytes=max_answer_bytes
+        )
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        max_answer_bytes: int = MAX_ANSWER_BYTES,
+    ) -> HttpAnswer:
+        """Make one request, once, whatever its method: a GET may send an SMS, too.
 
         Raises: NotSent when it failed before the first byte left (name, connect, TLS, proxy);
         OutcomeUnknown when a byte may have left and no whole answer of a fair size came in time.
@@ -87,10 +100,16 @@ class HttpTransport:
             raise NotSent("closed")
         progress = _Progress()
         try:
-            async with self._open().post(
-                url, data=body, allow_redirects=False, proxy=self._proxy, trace_request_ctx=progress
+            async with self._open().request(
+                method,
+                url,
+                data=body,
+                headers=headers,
+                allow_redirects=False,
+                proxy=self._proxy,
+                trace_request_ctx=progress,
             ) as response:
-                answer = await _read_bounded(response)
+                answer = await _read_bounded(response, max_answer_bytes)
                 return HttpAnswer(response.status, answer, response.headers.get("Retry-After", ""))
         except _FAILURES as error:
             kind = OutcomeUnknown if progress.left else NotSent
@@ -113,6 +132,8 @@ class HttpTransport:
                 auto_decompress=False,
                 trace_configs=[_tracing()],
             )
+            # aiohttp repeats a GET by itself when a kept connection breaks under it; its own test client stops that so
+            self._session._retry_connection = False  # noqa: SLF001 - there is no public way; a test holds it
         return self._session
 
 
@@ -129,13 +150,13 @@ def _tracing() -> aiohttp.TraceConfig:
     return trace
 
 
-async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _read_bounded(response: aiohttp.ClientResponse, max_bytes: int) -> bytes:
     """Read the whole body. Raises: OutcomeUnknown as soon as it is too long; the connection is dropped then."""
     chunks, size = [], 0
-    while chunk := await response.content.read(MAX_ANSWER_BYTES + 1 - size):
+    while chunk := await response.content.read(max_bytes + 1 - size):
         chunks.append(chunk)
         size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
+        if size > max_bytes:
             response.close()
             raise OutcomeUnknown("answer too long")
     return b"".join(chunks)

@@ -16,8 +16,11 @@ import pytest
 import trustme
 from aiohttp.abc import AbstractResolver
 
+from mailbridge.errors import OutcomeUnknown
 from mailbridge.gateway.contract import Silence, StatusMiss, StatusQuery
-from mailbridge.gateway.smsc.client import MAX_REQUESTS, SmscGateway
+from mailbridge.gateway.smsc.client import SmscGateway
+from mailbridge.gateway.smsc.line import MAX_REQUESTS
+from mailbridge.gateway.transport import HttpTransport
 from mailbridge.model.outcome import Accepted, Deferred, ErrorClass, Outcome, Refused, Suspended, Unknown
 from tests.support import fake_gateway as fake
 from tests.support.clock import FakeClock
@@ -231,7 +234,7 @@ async def test_the_next_host_is_asked_at_once_and_remembered(dead_url):
     async with fake.fake_gateway(fake.answer(OK)) as server:
         gateway = SmscGateway("main", settings(dead_url, server.url))
         assert isinstance((await gateway.send(batch()))[0], Accepted)
-        assert gateway._host == 1
+        assert gateway._line._host == 1
         assert isinstance((await gateway.send(batch()))[0], Accepted)
         assert server.connections == 1
         await gateway.aclose()
@@ -471,3 +474,15 @@ async def test_a_currency_is_three_letters_or_none():
 def test_a_gateways_repr_shows_its_name_alone():
     """No address, no secret."""
     assert repr(SmscGateway("main", settings("http://user:pw@127.0.0.1:9"))) == "SmscGateway('main')"
+
+
+async def test_a_get_is_not_repeated_when_a_kept_connection_breaks():
+    """The HTTP library would do so by itself; a GET may send an SMS."""
+    keeps, breaks = fake.answer("one"), fake.hang_up()
+    async with fake.fake_gateway(keeps, breaks, fake.answer("three")) as server:
+        transport = HttpTransport(timeout_s=2, connect_timeout_s=1)
+        assert (await transport.request("GET", server.url)).body == b"one"
+        with pytest.raises(OutcomeUnknown):
+            await transport.request("GET", server.url)
+        assert (len(server.requests), server.connections) == (2, 1)
+        await transport.aclose()

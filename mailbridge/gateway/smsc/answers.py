@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 
 from mailbridge.model.words import without_secrets
@@ -24,6 +24,8 @@ class Failure:
 
     code: int
     text: str
+    #: the message's id where the refusal names one; it tells nothing about what the refusal means
+    id: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,7 @@ def _parse_plain(text: str, secrets: Sequence[str]) -> Json | Failure | Garbage:
     """Read the plain-text shapes that come although JSON was asked for."""
     first_line = text.splitlines()[0].strip()
     if failure := _FAILURE_LINE.match(first_line):
-        return _failure(int(failure[1]), failure[2], secrets)
+        return _failure(int(failure[1]), failure[2], secrets, failure[3])
     if success := _SUCCESS_LINE.fullmatch(first_line):
         return {"id": success[2], "cnt": int(success[1])}
     return Garbage("HTML answer" if text.startswith("<") else "not a known answer")
@@ -143,11 +145,17 @@ def _find_failure(value: Json, secrets: Sequence[str]) -> Json | Failure | Garba
     if not isinstance(value, Mapping) or not (value.get("error") or value.get("error_code") not in _NO_ERROR):
         return value
     code = as_int(value.get("error_code"))
-    return Garbage("error without a code") if code is None else _failure(code, value.get("error"), secrets)
+    return (
+        Garbage("error without a code")
+        if code is None
+        else _failure(code, value.get("error"), secrets, value.get("id"))
+    )
 
 
-def _failure(code: int, text: object, secrets: Sequence[str]) -> Failure | Garbage:
-    return Failure(code, clean_text(text, secrets)) if code > 0 else Garbage("error without a code")
+def _failure(code: int, text: object, secrets: Sequence[str], message_id: object) -> Failure | Garbage:
+    if code <= 0:
+        return Garbage("error without a code")
+    return Failure(code, clean_text(text, secrets), clean_text(as_id(message_id)))
 
 
 def _bounded_int(digits: str) -> int:

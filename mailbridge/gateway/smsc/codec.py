@@ -6,8 +6,9 @@ Must not put anything into a URL: all parameters, credentials first of all, trav
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
-from urllib.parse import quote_plus
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, field
+from urllib.parse import parse_qsl, quote_plus
 
 from mailbridge.gateway.contract import Batch, StatusQuery
 from mailbridge.gateway.smsc.escape import escape_text, is_list_safe, list_text
@@ -74,6 +75,42 @@ def balance_body(prefix: str) -> bytes:
     return f"{prefix}&cur=1".encode("ascii")
 
 
+def form_body(prefix: str, fields: Iterable[tuple[str, str]]) -> bytes:
+    """Build the body of any request: *prefix* is ``credentials``, *fields* are sent as they are."""
+    return "&".join([prefix, *(f"{_quote(name)}={_quote(value)}" for name, value in fields)]).encode("ascii")
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file that goes with a message."""
+
+    name: str
+    content: bytes = field(repr=False)
+    content_type: str = "application/octet-stream"
+
+
+def multipart_body(
+    prefix: str, fields: Iterable[tuple[str, str]], files: Sequence[File], boundary: str
+) -> tuple[bytes, str]:
+    """Build a body with *files* and name its content type (RFC 7578); *boundary* must stand in none of the values."""
+    pairs = [*parse_qsl(prefix, keep_blank_values=True), *fields]
+    out = bytearray()
+    for name, value in pairs:
+        head = f'Content-Disposition: form-data; name="{_escape_name(name)}"'
+        out += f"--{boundary}\r\n{head}\r\n\r\n".encode() + value.encode(errors="replace") + b"\r\n"
+    for number, file in enumerate(files):
+        name, kind = _escape_name(file.name), file.content_type.replace("\r", "").replace("\n", "")
+        head = f'Content-Disposition: form-data; name="file{number}"; filename="{name}"\r\nContent-Type: {kind}'
+        out += f"--{boundary}\r\n{head}\r\n\r\n".encode(errors="replace") + file.content + b"\r\n"
+    out += f"--{boundary}--\r\n".encode()
+    return bytes(out), f"multipart/form-data; boundary={boundary}"
+
+
+def _escape_name(text: str) -> str:
+    """Write a name as forms have it (HTML, multipart/form-data encoding)."""
+    return text.replace('"', "%22").replace("\r", "%0D").replace("\n", "%0A")
+
+
 def _options(message: Message) -> str:
     """Return what the messages of a batch share, as parameters; what has its default is left out."""
     out = ""
@@ -91,4 +128,4 @@ def _options(message: Message) -> str:
 
 
 def _quote(text: str) -> str:
-    return "".join(map(_FORM.__getitem__, text.encode()))
+    return "".join(map(_FORM.__getitem__, text.encode(errors="replace")))
