@@ -60,6 +60,25 @@ NAMES = [
     "after_id",
     "to_phone",
     "format",
+    *(
+        "add",
+        "get",
+        "chg",
+        "del",
+        "get_all",
+        "cancel",
+        "grp",
+        "name",
+        "user",
+        "sum",
+        "pay",
+        "tpl",
+        "rpt",
+        "buy",
+        "link",
+    ),
+    *("tinyurl", "msg", "num", "search", "move_group", "add_group", "get_group", "send_code", "check_code", "sender"),
+    *("get_stat_all", "get_account", "add_account", "password", "mail", "add_black", "new_phone", "code", "fl2[27]"),
 ]
 LIKELY = st.sampled_from(
     [
