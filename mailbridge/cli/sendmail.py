@@ -1,38 +1,56 @@
 """``mailbridge-sendmail``: drop-in for ``/usr/sbin/sendmail``; hands the mail on stdin to the bridge's SMTP door.
 
 Any user may run it: it needs ``$MAILBRIDGE_SMTP`` (``host:port``) or the world-readable
-``/etc/mailbridge/sendmail.yaml`` (``smtp: host:port``, ``domain: sms.local``), never the bridge's own configuration
-with its secrets.
+``/etc/mailbridge/sendmail.yaml`` (``smtp: host:port``, ``domain: sms.local``, ``spool: /folder`` or ``off``), never the
+bridge's own configuration with its secrets.
+A mail that the bridge cannot take now, because it is down or says 4xx, is kept (``mailbridge/spool.py``), and the
+exit code is 0: it goes out with the same user's next mail, or by ``-q``, which a timer runs. Where it cannot be kept
+the exit code is 75.
 Classic flags that mean nothing here are accepted and ignored. Exit codes are those of all verbs; 75, EX_TEMPFAIL, is
 the one that callers of sendmail look at.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import getpass
 import os
 import re
-import smtplib
 import socket
 import sys
+import time
 from dataclasses import dataclass
 from email import policy
 from email.parser import BytesHeaderParser
-from email.utils import getaddresses
-from pathlib import Path
+from email.utils import formatdate, getaddresses, make_msgid
 from typing import NoReturn
 
 import click
 
-SETTINGS_FILE = Path("/etc/mailbridge/sendmail.yaml")
-DEFAULT_SMTP = "127.0.0.1:2525"
+from mailbridge.cli.handover import (
+    FAILED,
+    OK,
+    TEMPFAIL,
+    TIMEOUT_S,
+    USAGE,
+    hand_over,
+    keep,
+    read_settings,
+    run_queue,
+    say,
+    send_own,
+    show_queue,
+)
+from mailbridge.spool import Kept
 
-_OK, _FAILED, _USAGE, _TEMPFAIL = 0, 1, 2, 75
-_TIMEOUT_S = 60.0
 _BARE_LF = re.compile(rb"(?<!\r)\n")
 #: flags with a value of their own, glued or following (sendmail(8) of Sendmail and Postfix); the rest stand alone
 _WITH_VALUE = "BCFLNOQRVXbdhorfp"
 _ALWAYS_GLUED = "bdoqB"
+_TIME = re.compile(r"(?:[0-9]{1,6}[smhdw])+|[0-9]{1,6}")
+_UNIT = re.compile(r"([0-9]+)([smhdw]?)")
+#: the first line of a mail that has a header (RFC 5322 2.2)
+_HEADER = re.compile(rb"[!-9;-~]+[ \t]*:")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,11 +64,16 @@ class Call:
     ignore_dots: bool = False
     #: speak SMTP on stdin and stdout (``-bs``)
     smtp_on_stdin: bool = False
+    #: send what waits (``-q``), again every so many seconds (``-q5m``) where there is a time
+    run_queue: bool = False
+    every_s: float | None = None
+    #: show what waits (``-bp``)
+    show_queue: bool = False
 
 
 def parse_call(arguments: list[str]) -> Call:
-    """Read sendmail's command line. Raises ValueError for a mode that can't be had here (``-bp``, ``-bi``, ``-q``)."""
-    sender, from_headers, dots, smtp = None, False, False, False
+    """Read sendmail's command line. Raises ValueError for a mode that can't be had here (``-bi``, ``-bd``)."""
+    sender, from_headers, dots, mode, queue = None, False, False, "m", None
     rest = list(arguments)
     recipients: list[str] = []
     while rest:
@@ -69,9 +92,11 @@ def parse_call(arguments: list[str]) -> Call:
         if flag in "fr":
             sender = value or (rest.pop(0) if rest else "")
         elif flag == "b":
-            if value not in {"m", "s"}:
+            if value not in {"m", "s", "p"}:
                 raise ValueError(f"-b{value} is not available")
-            smtp = value == "s"
+            mode = value
+        elif flag == "q":
+            queue = value
         elif flag == "t":
             from_headers = True
         elif flag == "i" or (flag == "o" and value == "i"):
@@ -79,25 +104,20 @@ def parse_call(arguments: list[str]) -> Call:
         elif flag in _WITH_VALUE and not value and flag not in _ALWAYS_GLUED and rest:
             rest.pop(0)
     return Call(
-        recipients=tuple(recipients), sender=sender, from_headers=from_headers, ignore_dots=dots, smtp_on_stdin=smtp
-    )
+        recipients=tuple(recipients), sender=sender, from_headers=from_headers, ignore_dots=dots,
+        smtp_on_stdin=mode == "s", show_queue=mode == "p", run_queue=queue is not None,
+        every_s=_time_of(queue) if queue else None,
+    )  # fmt: skip
 
 
-def read_settings() -> tuple[str, int, str]:
-    """Return host, port and the domain for bare recipients. Raises ValueError."""
-    where, domain = os.environ.get("MAILBRIDGE_SMTP", ""), os.environ.get("MAILBRIDGE_DOMAIN", "sms.local")
-    if not where and SETTINGS_FILE.exists():
-        import yaml
-
-        try:
-            data = yaml.safe_load(SETTINGS_FILE.read_text(encoding="utf-8")) or {}
-            where, domain = str(data.get("smtp", "")), str(data.get("domain", domain))
-        except (OSError, yaml.YAMLError, AttributeError) as error:
-            raise ValueError(f"{SETTINGS_FILE} cannot be read") from error
-    host, _, port = (where or DEFAULT_SMTP).rpartition(":")
-    if not host or not port.isdigit():
-        raise ValueError(f"MAILBRIDGE_SMTP: {where}: write host:port")
-    return host.strip("[]"), int(port), domain
+def _time_of(text: str) -> float | None:
+    """Read sendmail's ``30m``, ``1h30m``, ``90`` (minutes); ``f`` and names of queues are a single run."""
+    if not text[:1].isdigit():
+        return None
+    if not _TIME.fullmatch(text):
+        raise ValueError(f"-q{text}: write a time such as -q5m")
+    units = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800, "": 60}
+    return max(1.0, float(sum(int(number) * units[unit] for number, unit in _UNIT.findall(text))))
 
 
 def read_mail(call: Call, content: bytes) -> tuple[bytes, list[str]]:
@@ -115,6 +135,19 @@ def read_mail(call: Call, content: bytes) -> tuple[bytes, list[str]]:
     return body.rstrip(b"\r\n") + b"\r\n", list(dict.fromkeys(recipients))
 
 
+def identified(mail: bytes) -> bytes:
+    """Return *mail* with a Message-ID, so that a repetition is known as one, and a Date; those that are there stay."""
+    headers = BytesHeaderParser(policy=policy.compat32).parsebytes(mail)
+    missing = [
+        f"{name}: {make()}\r\n"
+        for name, make in (("Message-ID", make_msgid), ("Date", formatdate))
+        if name not in headers
+    ]
+    # a text without a header would become one
+    gap = "" if _HEADER.match(mail) or not missing else "\r\n"
+    return "".join([*missing, gap]).encode("ascii", "replace") + mail
+
+
 def _without_bcc(lines: list[bytes]) -> bytes:
     end = lines.index(b"") if b"" in lines else len(lines)
     kept, dropping = [], False
@@ -126,37 +159,27 @@ def _without_bcc(lines: list[bytes]) -> bytes:
 
 
 def submit(call: Call, content: bytes) -> int:
-    """Hand *content* to the bridge; return the exit code, words on stderr."""
+    """Hand *content* to the bridge, or keep it where the bridge cannot take it now; return the exit code."""
     try:
-        host, port, domain = read_settings()
+        settings = read_settings()
     except ValueError as error:
-        return _say(str(error), _USAGE)
+        return say(str(error), USAGE)
     mail, recipients = read_mail(call, content)
-    recipients = [address if "@" in address else f"{address}@{domain}" for address in recipients]
+    recipients = [address if "@" in address else f"{address}@{settings.domain}" for address in recipients]
     if not recipients:
-        return _say("no recipients", _USAGE)
+        return say("no recipients", USAGE)
     sender = call.sender if call.sender is not None else _own_address()
-    try:
-        with smtplib.SMTP(host, port, timeout=_TIMEOUT_S) as smtp:
-            refused = smtp.sendmail("" if sender == "<>" else sender, recipients, mail)
-    except smtplib.SMTPRecipientsRefused as error:
-        return _refused(error.recipients)
-    except smtplib.SMTPResponseException as error:
-        words = f"{error.smtp_code} {_text(error.smtp_error)}"
-        return _say(words, _TEMPFAIL if 400 <= error.smtp_code < 500 else _FAILED)
-    except (OSError, smtplib.SMTPException):
-        return _say(f"the bridge at {host}:{port} cannot be reached", _TEMPFAIL)
-    return _refused(refused) if refused else _OK
-
-
-def _refused(recipients: dict[str, tuple[int, bytes]]) -> int:
-    for address, (number, text) in recipients.items():
-        _say(f"{address}: {number} {_text(text)}", _FAILED)
-    return _TEMPFAIL if all(400 <= number < 500 for number, _ in recipients.values()) else _FAILED
-
-
-def _text(words: bytes | str) -> str:
-    return words if isinstance(words, str) else words.decode("ascii", "replace")
+    kept = Kept(
+        sender="" if sender == "<>" else sender, recipients=tuple(recipients), content=identified(mail), at=time.time()
+    )
+    handed = hand_over(settings, kept)
+    for words in handed.refused.values():
+        say(words, FAILED)
+    code = FAILED if handed.refused else OK
+    if handed.later:
+        return keep(settings, dataclasses.replace(kept, recipients=handed.later), handed.because) or code
+    send_own(settings)
+    return code
 
 
 def _own_address() -> str:
@@ -167,22 +190,17 @@ def _own_address() -> str:
     return f"{user}@{socket.gethostname()}"
 
 
-def _say(words: str, code: int) -> int:
-    print(f"sendmail: {words}", file=sys.stderr)
-    return code
-
-
 def relay_session() -> int:
     """``-bs``: pass an SMTP session on stdin and stdout through to the bridge."""
     import threading
 
     try:
-        host, port, _ = read_settings()
-        connection = socket.create_connection((host, port), timeout=_TIMEOUT_S)
+        settings = read_settings()
+        connection = socket.create_connection((settings.host, settings.port), timeout=TIMEOUT_S)
     except ValueError as error:
-        return _say(str(error), _USAGE)
+        return say(str(error), USAGE)
     except OSError:
-        return _say("the bridge cannot be reached", _TEMPFAIL)
+        return say("the bridge cannot be reached", TEMPFAIL)
 
     def upstream() -> None:
         last = b""
@@ -198,7 +216,7 @@ def relay_session() -> int:
         threading.Thread(target=upstream, daemon=True).start()
         while data := connection.recv(65536):
             os.write(1, data)
-    return _OK
+    return OK
 
 
 def main(arguments: list[str] | None = None) -> NoReturn:
@@ -206,7 +224,11 @@ def main(arguments: list[str] | None = None) -> NoReturn:
     try:
         call = parse_call(sys.argv[1:] if arguments is None else arguments)
     except ValueError as error:
-        sys.exit(_say(str(error), _USAGE))
+        sys.exit(say(str(error), USAGE))
+    if call.run_queue:
+        sys.exit(run_queue(call.every_s))
+    if call.show_queue:
+        sys.exit(show_queue())
     sys.exit(relay_session() if call.smtp_on_stdin else submit(call, sys.stdin.buffer.read()))
 
 
@@ -216,5 +238,8 @@ def main(arguments: list[str] | None = None) -> NoReturn:
 )
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def sendmail(arguments: tuple[str, ...]) -> None:
-    """Drop-in for /usr/sbin/sendmail (-t -f -i -oi -F -bs); reads the mail on stdin."""
+    """Drop-in for /usr/sbin/sendmail (-t -f -i -oi -F -bs); reads the mail on stdin.
+
+    What the bridge cannot take now is kept, and sent by the next call or by -q; -bp shows what waits.
+    """
     main(list(arguments))

@@ -24,7 +24,7 @@ async def sendmail(bridge: Bridge, *flags: str, text: str, program: tuple[str, .
         *program,
         *flags,
         text=text.encode(),
-        env={"MAILBRIDGE_SMTP": f"127.0.0.1:{bridge.port}", "HOME": "/nonexistent"},
+        env={"MAILBRIDGE_SMTP": f"127.0.0.1:{bridge.port}", "MAILBRIDGE_SPOOL": "off", "HOME": "/nonexistent"},
     )
 
 
@@ -76,8 +76,8 @@ async def test_exit_codes_are_those_of_all_verbs(door):
     mail = "Subject: x\n\ny\n"
     refused = await sendmail(bridge, "bob@sms.local", text=mail)
     nobody = await sendmail(bridge, "-t", text=mail)
-    unknown_mode = await sendmail(bridge, "-bp", text="")
-    environment = {"MAILBRIDGE_SMTP": "127.0.0.1:1"}
+    unknown_mode = await sendmail(bridge, "-bi", text="")
+    environment = {"MAILBRIDGE_SMTP": "127.0.0.1:1", "MAILBRIDGE_SPOOL": "off"}
     away = await run_program(*VERB, TO, text=mail.encode(), env=environment)
     nonsense = await run_program(*VERB, TO, text=mail.encode(), env={"MAILBRIDGE_SMTP": "nonsense"})
 

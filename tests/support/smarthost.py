@@ -31,6 +31,8 @@ class FakeSmarthost:
     #: reply to RCPT or to DATA; None is the usual 250
     rcpt_reply: str | None = None
     data_reply: str | None = None
+    #: replies to RCPT for single addresses
+    rcpt_replies: dict[str, str] = field(default_factory=dict)
     #: set to hang before answering DATA until released
     hang: asyncio.Event | None = None
     users: dict[str, str] = field(default_factory=dict)
@@ -39,8 +41,8 @@ class FakeSmarthost:
     port: int = 0
 
     async def handle_RCPT(self, _server, _session, envelope: Envelope, address: str, options: list[str]) -> str:
-        if self.rcpt_reply:
-            return self.rcpt_reply
+        if said := self.rcpt_replies.get(address, self.rcpt_reply):
+            return said
         envelope.rcpt_tos.append(address)
         envelope.rcpt_options.extend(options)
         return "250 2.1.5 Ok"
