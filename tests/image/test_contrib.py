@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from mailbridge.config.load import load_config
-from tests.support.programs import need, run_program
+from tests.support.programs import need, need_root, run_program
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "contrib/compose"
@@ -91,11 +91,27 @@ async def test_compose_accepts_the_files(files):
     assert ended.code == 0, ended
 
 
-async def test_systemd_accepts_the_unit(tmp_path):
-    """`systemd-analyze verify` finds nothing to say once the program is where the unit expects it."""
+async def test_systemd_accepts_the_units(tmp_path):
+    """`systemd-analyze verify` finds nothing to say once the programs are where the units expect them."""
     analyze = need("systemd-analyze")
-    program = shutil.which("mailbridge", path=str(Path(sys.executable).parent)) or sys.executable
-    unit = tmp_path / UNIT.name
-    unit.write_text(UNIT.read_text(encoding="utf-8").replace("/opt/mailbridge/bin/mailbridge", program))
-    ended = await run_program(analyze, "verify", unit)
+    units = []
+    for file in sorted(UNIT.parent.glob("*.*")):
+        if file.suffix in {".service", ".socket", ".timer"}:
+            units.append(tmp_path / file.name)
+            text = file.read_text(encoding="utf-8").replace("/opt/mailbridge/bin", str(Path(sys.executable).parent))
+            units[-1].write_text(text, encoding="utf-8")
+    assert len(units) == 4
+    ended = await run_program(analyze, "verify", *units)
     assert (ended.code, ended.output) == (0, "")
+
+
+async def test_tmpfiles_accepts_the_spool(tmp_path):
+    """`systemd-tmpfiles` makes the spool with the mode that lets everybody write and nobody read."""
+    tmpfiles = need("systemd-tmpfiles")
+    need_root("systemd-tmpfiles")
+    text = (UNIT.parent / "mailbridge.tmpfiles.conf").read_text(encoding="utf-8")
+    config = tmp_path / "mailbridge.conf"
+    config.write_text(text.replace(" mailbridge mailbridge ", " root root "), encoding="utf-8")
+    ended = await run_program(tmpfiles, f"--root={tmp_path}", "--create", config)
+    assert ended.code == 0, ended
+    assert (tmp_path / "var/spool/mailbridge").stat().st_mode & 0o7777 == 0o3777
