@@ -27,6 +27,13 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "log": ({"lines", "model.phone"}, "masks phones, in one place"),
     "lines": (set(), "knows nothing of what the lines say"),
     "failpoints": (set(), "knows only names"),
+    "doctor": (
+        {
+            "clock", "config.addresses", "config.model", "config.smarthost", "errors", "gateway.contract", "model", "queue.contract",
+            "report.relay", "smtp.tls", "spool",
+        },
+        "asks the parts what they offer anyway; changes nothing",
+    ),
     "spool": (set(), "keeps a client's mails; knows nothing of the bridge"),
     "lean": (set(), "what the daemon does for its memory: before anything else is imported, and after a burst"),
     "loops": ({"clock", "errors"}, "the shape of a duty, not what it does"),
@@ -131,7 +138,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            ".", "admin", "app", "clock", "config", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
+            ".", "admin", "app", "clock", "config", "doctor", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
             "intake.parse", "lean", "limiter", "log", "model", "people", "planner", "pressure", "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",

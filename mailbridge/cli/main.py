@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "simulator": ("simulator", "simulator", "The SMSC look-alike on its own."),
     "hash-password": ("tools", "hash_password", "Print an argon2id hash for the configuration."),
     "tls": ("tls", "tls", "A self-signed certificate for a listener."),
+    "doctor": ("doctor", "doctor", "Look at everything the bridge stands on, and say what to do."),
     "check": ("tools", "check", "Ask a running bridge whether it is well (Nagios plugin, HEALTHCHECK)."),
     "version": ("tools", "version", "Print versions."),
 }

@@ -79,6 +79,10 @@ class Relay:
             raise ours from error
         return self._words(words)
 
+    async def greet(self) -> None:
+        """Connect, with TLS and AUTH as for a mail, and send none. Raises: RelayUnavailable."""
+        await self._connected()
+
     async def aclose(self, *, politely: bool = True) -> None:
         """Close the connection, with QUIT where *politely*. Idempotent; never raises."""
         client, self._client = self._client, None

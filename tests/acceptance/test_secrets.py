@@ -233,7 +233,7 @@ async def ask_everything(day: Day, mail_id: str) -> None:
     for words in (
         ("check-config", "--json"), ("config", "show"), ("config", "show", "--json"), ("balance",), ("status", mail_id),
         ("queue", "list"), ("queue", "show", mail_id), ("queue", "show", mail_id, "--json"), ("queue", "export"),
-        ("check",), ("gateways", "probe", "main"), ("status", "nonsense"), ("nonsense",),
+        ("check",), ("doctor",), ("gateways", "probe", "main"), ("status", "nonsense"), ("nonsense",),
     ):  # fmt: skip
         await day.verb(*words)
     shown = await day.verb("gateways", "--json")

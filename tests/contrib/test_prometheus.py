@@ -7,7 +7,6 @@ import json
 import re
 import urllib.error
 import urllib.parse
-import urllib.request
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +17,7 @@ import yaml
 
 from tests.support.bridge import running_bridge
 from tests.support.documents import ROOT
+from tests.support.pages import fetched
 from tests.support.programs import free_port, need, run_program
 
 RULES = ROOT / "contrib/prometheus/mailbridge.rules.yaml"
@@ -116,19 +116,12 @@ class Prometheus:
 
     async def ask(self, path: str, **query: str) -> Any:
         """Return the data of one call of its API; None while it does not answer."""
-
-        def fetch() -> Any:
-            try:
-                with urllib.request.urlopen(
-                    f"{self._url}/{path}?{urllib.parse.urlencode(query)}", timeout=10
-                ) as answer:
-                    return json.load(answer)["data"]
-            except urllib.error.HTTPError as error:
-                raise AssertionError(error.read().decode()) from None
-            except OSError:
-                return None
-
-        return await asyncio.to_thread(fetch)
+        try:
+            return json.loads(await fetched(f"{self._url}/{path}?{urllib.parse.urlencode(query)}"))["data"]
+        except urllib.error.HTTPError as error:
+            raise AssertionError(error.read().decode()) from None
+        except OSError:
+            return None
 
 
 @asynccontextmanager

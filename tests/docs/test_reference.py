@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import ast
-import asyncio
 import re
-import urllib.request
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +24,7 @@ from scripts.pages import NOT_SAID, adr_index, cli_page, replies_page, states_pa
 from tests.support.bridge import running_bridge
 from tests.support.documents import ROOT
 from tests.support.fuzz import TARGETS
+from tests.support.pages import fetched
 
 REFERENCE = ROOT / "docs/reference"
 SOURCES = [file for file in (ROOT / "mailbridge").rglob("*.py") if "simulator" not in file.parts]
@@ -163,16 +162,6 @@ async def test_metrics_are_those_of_the_page(tmp_path: Path) -> None:
     assert {name: kind for name, (kind, _) in got.items()} == {name: kind for name, (kind, _) in wanted.items()}
     assert all(found <= wanted[name][1] for name, (_, found) in got.items())
     assert not any("phone" in found for _, found in got.values())
-
-
-async def fetched(url: str) -> str:
-    """Return the page at *url*."""
-
-    def fetch() -> str:
-        with urllib.request.urlopen(url, timeout=10) as answer:
-            return answer.read().decode()
-
-    return await asyncio.to_thread(fetch)
 
 
 # ------------------------------------------------------------------------------------------ specifications, fuzzing

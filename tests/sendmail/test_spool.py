@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbridge import spool
-from mailbridge.cli.handover import Settings, hand_over, read_settings, send_kept
+from mailbridge.cli.handover import Settings, hand_over, keep, read_settings, send_kept
 from mailbridge.cli.sendmail import identified, parse_call
 from mailbridge.spool import Kept
 from tests.support.bridge import running_bridge
@@ -216,11 +216,25 @@ def test_the_settings_file_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("MAILBRIDGE_SPOOL", "off")
     assert read_settings().spool is None
     monkeypatch.delenv("MAILBRIDGE_SPOOL")
-    # no spool of the machine: a folder of the user's own
-    file.write_text("{}")
-    monkeypatch.setattr("mailbridge.cli.handover.SPOOL", tmp_path / "none/below")
+
+
+@pytest.mark.parametrize("uid", [0, 4_000_000])
+def test_a_spool_is_made_when_it_is_needed_and_not_before(tmp_path, monkeypatch, uid):
+    """Root makes the machine's, with room for everybody; anybody else has one of his own, for himself."""
+    made = tmp_path / "mailbridge"
+    monkeypatch.setattr("mailbridge.cli.handover.SETTINGS_FILE", tmp_path / "none.yaml")
+    monkeypatch.setattr("mailbridge.cli.handover.SPOOL", made)
     monkeypatch.setenv("HOME", str(tmp_path))
-    assert read_settings().spool == tmp_path / ".local/state/mailbridge-spool"
+    monkeypatch.delenv("MAILBRIDGE_SPOOL", raising=False)
+    really = os.geteuid()
+    monkeypatch.setattr("os.geteuid", lambda: uid)
+    found = read_settings()
+    monkeypatch.setattr("os.geteuid", lambda: really)
+    assert found.spool == (made if uid == 0 else tmp_path / ".local/state/mailbridge-spool")
+    assert list(tmp_path.iterdir()) == []
+    assert keep(found, MAIL, "the bridge is away") == 0
+    assert stat.S_IMODE(found.spool.stat().st_mode) == (0o3777 if uid == 0 else 0o700)
+    assert len(spool.waiting(found.spool)) == 1
 
 
 @pytest.mark.slow
