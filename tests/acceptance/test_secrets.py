@@ -366,7 +366,8 @@ async def test_no_secret_is_ever_written(tmp_path: Path, *, apikey: bool) -> Non
 
     # it was there to be repeated
     told = {request.form.get("apikey" if apikey else "psw") for request in gateway.requests}
-    assert told == {APIKEY if apikey else GATEWAY}
+    # doctor asks for the time, without signing in
+    assert told - {None} == {APIKEY if apikey else GATEWAY}
     assert b"***" in day.bridge.output
     places = {place for place, _ in day.written.places}
     assert {"SMTP replies", "/proc/PID/cmdline", "GET /metrics", "mailbridge config show", "a report",
