@@ -17,6 +17,7 @@ import structlog
 from mailbridge import lean
 from mailbridge import log as logging_setup
 from mailbridge.cli.common import EXIT_FAILED, fail, opened_store
+from mailbridge.cli.supervisor import Supervisor
 from mailbridge.config.model import Config
 from mailbridge.errors import ConfigError
 
@@ -45,7 +46,8 @@ async def run_bridge(
 
     lean.share_one_heap()
     _raise_file_limit(config.smtp.max_connections)
-    async with opened_store(config, exclusive=True) as store:
+    supervisor = Supervisor(os.environ, os.getpid())
+    async with opened_store(config, exclusive=True) as store, supervisor.watched():
         bridge = Bridge(config, store=store, failpoint=from_environment(os.environ))
         loop = asyncio.get_running_loop()
         stop, now = asyncio.Event(), asyncio.Event()
@@ -58,7 +60,9 @@ async def run_bridge(
         reloads: set[asyncio.Task[None]] = set()
 
         def on_hup() -> None:
+            supervisor.reloading()
             task = asyncio.create_task(_reload(bridge.reload, reload), name="reload")
+            task.add_done_callback(lambda _: supervisor.ready())
             reloads.add(task)
             task.add_done_callback(reloads.discard)
 
@@ -71,9 +75,11 @@ async def run_bridge(
             await bridge.stop(0)
             return EXIT_FAILED
         lean.settle()
+        supervisor.ready(f"mail on {', '.join(listener.address for listener in config.smtp.listen)}")
         if on_ready is not None:
             on_ready()
         await stop.wait()
+        supervisor.stopping()
         return await _stop(bridge.stop, now)
 
 
