@@ -31,7 +31,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "hash-password": ("tools", "hash_password", "Print an argon2id hash for the configuration."),
     "tls": ("tls", "tls", "A self-signed certificate for a listener."),
     "doctor": ("doctor", "doctor", "Look at everything the bridge stands on, and say what to do."),
-    "check": ("tools", "check", "Ask a running bridge whether it is well (Nagios plugin, HEALTHCHECK)."),
+    "check": ("check", "check", "Ask a running bridge whether it is well (Nagios plugin, HEALTHCHECK)."),
     "version": ("tools", "version", "Print versions."),
 }
 

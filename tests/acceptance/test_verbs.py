@@ -271,6 +271,21 @@ async def test_check_is_a_nagios_plugin(desk, answer, code, word):
     assert (result.exit_code, result.stdout.split(" ")[0], result.stdout.count("\n")) == (code, word, 1)
 
 
+@pytest.mark.parametrize("words", [["--nonsense"], ["-w", "soon"], ["extra"]])
+async def test_check_called_wrongly_is_unknown(words):
+    """Not 2, which a monitoring system takes for CRITICAL; the words on stdout, which is all it reads."""
+    result = await asyncio.to_thread(CliRunner().invoke, cli, ["check", *words])
+    assert (result.exit_code, result.stdout.split(" ")[0], result.stdout.count("\n")) == (3, "UNKNOWN", 1)
+
+
+async def test_check_has_the_usual_options():
+    """``-V`` and the short names plugins have."""
+    version = await asyncio.to_thread(CliRunner().invoke, cli, ["check", "-V"])
+    usage = await asyncio.to_thread(CliRunner().invoke, cli, ["check", "--help"])
+    assert (version.exit_code, version.stdout.split()[0]) == (0, "check")
+    assert all(f"-{letter}, " in usage.stdout for letter in "wctV")
+
+
 async def test_check_with_a_bad_configuration_is_unknown(tmp_path):
     """A plugin that cannot ask says so with 3."""
     (tmp_path / "bad.yaml").write_text("smtp: [\n")

@@ -11,8 +11,8 @@ import pytest
 from aiohttp import web
 from click.testing import CliRunner
 
+from mailbridge.cli.check import check
 from mailbridge.cli.demo import demo_listener, greeting
-from mailbridge.cli.tools import check
 from mailbridge.config.addresses import TcpAddress
 from tests.support.programs import free_port
 

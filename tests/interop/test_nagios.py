@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.bridge import Bridge
 from tests.support.documents import ROOT, blocks
 from tests.support.nagios import commands_of_debian, running_nagios, s_nail
-from tests.support.programs import need
+from tests.support.programs import need, run_program
 
 PAGE = ROOT / "docs/howto/nagios.md"
 PHONE = "+79991234567"
@@ -79,3 +80,40 @@ async def test_debians_mailer_through_our_sendmail(bridge: Bridge, tmp_path: Pat
         assert (problem["phone"], problem["parts"]) == (PHONE, 1), nagios.what_it_said()
         [shown] = re.findall(r"`(CRIT web1/HTTP: .+) \d\d:\d\d`", PAGE.read_text("utf-8"))
         assert problem["text"].rpartition(" ")[0] == shown, nagios.what_it_said()
+
+
+#: the guidelines' form of one figure: 'label'=value[UOM];[warn];[crit];[min];[max]
+FIGURE = re.compile(r"('[^'=]+'|[^ '=]+)=([0-9.]+)(s|%|B|KB|MB|c)?(;[0-9.:~@]*){0,4}")
+
+
+@pytest.mark.timeout(120)
+async def test_nagios_runs_our_plugin(bridge: Bridge, tmp_path: Path) -> None:
+    """It reads state, words and figures; a suspended gateway is a warning, a bridge that is gone is critical."""
+    config = yaml.safe_load(bridge.config_file.read_text("utf-8"))
+    config["web"]["listen"] = bridge.web.removeprefix("http://")
+    (tmp_path / "plugin.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    plugin = f"{sys.executable} -m mailbridge check --config {tmp_path}/plugin.yaml"
+    sent = await bridge.verb("send", "89991234567", "so that a balance is known")
+    assert sent.code == 0, sent
+    await bridge.messages()
+    # the wrapper of the Monitoring Plugins judges a plugin by its words and exit code
+    negate = Path("/usr/lib/nagios/plugins/negate")
+    if negate.exists():
+        turned = await run_program(negate, "-s", "-o", "CRITICAL", "/bin/sh", "-c", plugin)
+        assert (turned.code, turned.output.split()[0]) == (2, "CRITICAL"), turned
+    async with running_nagios(tmp_path / "nagios", commands_of_debian("cat >/dev/null; true", "x")) as nagios:
+        nagios.runs(plugin)
+        well = await nagios.service(lambda fields: "performance_data" in fields and fields["performance_data"])
+        assert (well["current_state"], well["plugin_output"][:2]) == ("0", "OK"), well
+        figures = well["performance_data"]
+        assert {match[0].strip("'") for match in FIGURE.findall(figures)} == {
+            "suspended", "oldest", "waiting", "held", "balance main",
+        }  # fmt: skip
+        assert re.sub(FIGURE, "", figures).strip() == ""
+        ended = await bridge.verb("gateways", "suspend", "main")
+        assert ended.code == 0, ended
+        ill = await nagios.service(lambda fields: fields["current_state"] == "1")
+        assert "gateway suspended: main" in ill["plugin_output"]
+        await bridge.stop()
+        gone = await nagios.service(lambda fields: fields["current_state"] == "2")
+        assert "no answer" in gone["plugin_output"]

@@ -6,7 +6,7 @@ import asyncio
 import os
 import pwd
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -156,6 +156,27 @@ class Nagios:
         """Let the next check of the service find *state* (0 to 3), with *output*."""
         (self.folder / "output").write_text(output + "\n", encoding="utf-8")
         (self.folder / "state").write_text(f"{state}\n")
+
+    def runs(self, command: str) -> None:
+        """Let the service's check be *command* from now on."""
+        new = self.folder / "check.new"
+        new.write_text(f"#!/bin/sh\nexec {command}\n")
+        new.chmod(0o755)
+        new.rename(self.folder / "check")
+
+    async def service(self, is_seen: Callable[[Mapping[str, str]], object]) -> Mapping[str, str]:
+        """Wait until what Nagios keeps of the service satisfies *is_seen*, and return it: names as in status.dat."""
+
+        def ask() -> Mapping[str, str] | None:
+            file = self.folder / "status.dat"
+            text = file.read_text("utf-8", "replace") if file.exists() else ""
+            block = text.partition("servicestatus {")[2].partition("}")[0]
+            fields = dict(line.strip().split("=", 1) for line in block.splitlines() if "=" in line)
+            return fields if fields and is_seen(fields) else None
+
+        found = await until(ask, saying=self.what_it_said)
+        assert found is not None
+        return found
 
     def command(self, line: str) -> None:
         """Write an external command; the time is put before it."""
