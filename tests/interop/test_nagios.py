@@ -11,10 +11,11 @@ import yaml
 
 from tests.support.bridge import Bridge
 from tests.support.documents import ROOT, blocks
-from tests.support.nagios import commands_of_debian, running_nagios, s_nail
+from tests.support.nagios import DEBIAN, commands_of_debian, nagios_of_debian, running_nagios, s_nail
 from tests.support.programs import need, run_program
 
 PAGE = ROOT / "docs/howto/nagios.md"
+README = ROOT / "README.md"
 PHONE = "+79991234567"
 
 
@@ -80,6 +81,32 @@ async def test_debians_mailer_through_our_sendmail(bridge: Bridge, tmp_path: Pat
         assert (problem["phone"], problem["parts"]) == (PHONE, 1), nagios.what_it_said()
         [shown] = re.findall(r"`(CRIT web1/HTTP: .+) \d\d:\d\d`", PAGE.read_text("utf-8"))
         assert problem["text"].rpartition(" ")[0] == shown, nagios.what_it_said()
+
+
+SETUP = ROOT / "contrib/nagios/mailbridge.cfg"
+
+
+def test_the_file_to_copy_is_the_page() -> None:
+    """The commands of contrib/nagios are the page's, and the README's is one of them."""
+    commands = re.compile(r"^define command \{\n    command_name    notify-.*?^\}$", re.MULTILINE | re.DOTALL)
+    shown = commands.findall(PAGE.read_text("utf-8"))
+    assert len(shown) == 2
+    assert commands.findall(SETUP.read_text("utf-8")) == shown
+
+
+@pytest.mark.timeout(120)
+async def test_from_nothing_to_an_sms_with_debians_own_configuration(bridge: Bridge, tmp_path: Path) -> None:
+    """Debian's nagios.cfg with one file more, and the README's one line: an SMS. Only folders and the port differ."""
+    need("s-nail")
+    if not DEBIAN.exists():
+        pytest.skip("Debian's nagios4-common is not installed (scripts/install-test-programs)")
+    [line] = re.findall(r"^    (printf .*PROCESS_SERVICE_CHECK_RESULT.*)$", README.read_text("utf-8"), re.MULTILINE)
+    async with nagios_of_debian(tmp_path / "nagios", SETUP, bridge.port) as nagios:
+        told = await run_program("/bin/sh", "-c", line.replace("/var/lib/nagios4/rw", str(nagios.folder / "rw")))
+        assert told.code == 0, told
+        (problem,) = await bridge.messages()
+        [shown] = re.findall(r"`(PROBLEM localhost/SMS test [^`]+)`", README.read_text("utf-8"))
+        assert (problem["phone"], problem["text"]) == (PHONE, shown), nagios.what_it_said()
 
 
 #: the guidelines' form of one figure: 'label'=value[UOM];[warn];[crit];[min];[max]

@@ -67,6 +67,9 @@ define contact {{
 }}
 """
 
+#: of the package nagios4-common
+DEBIAN = Path("/etc/nagios4/nagios.cfg")
+
 #: what is watched, for the contact `duty`
 _OBJECTS = """\
 define command {{
@@ -132,6 +135,9 @@ class Nagios:
         (self.folder / "nagios.cfg").write_text(_MAIN.format(**names))
         objects = _OBJECTS.format(folder=self.folder) + self._definitions
         (self.folder / "objects.cfg").write_text(objects, encoding="utf-8")
+        await self._run(nagios)
+
+    async def _run(self, nagios: str) -> None:
         with (self.folder / "output.log").open("wb") as log:
             self.process = await asyncio.create_subprocess_exec(
                 nagios, str(self.folder / "nagios.cfg"), stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log
@@ -140,6 +146,29 @@ class Nagios:
         await until(lambda: pipe.exists() or self.process.returncode is not None, saying=self.what_it_said)
         if self.process.returncode is not None:
             raise AssertionError(f"Nagios did not start\n{self.what_it_said()}")
+
+    async def start_as_debian(self, definitions: Path, smtp_port: int) -> None:
+        """Start it with the configuration of Debian and *definitions* in its folder for more; no check is run."""
+        nagios = need("nagios4")
+        for name in ("rw", "spool/checkresults", "conf.d"):
+            (self.folder / name).mkdir(parents=True)
+        text = DEBIAN.read_text(encoding="utf-8")
+        for there in ("/var/lib/nagios4", "/var/log/nagios4", "/var/run/nagios4"):
+            text = text.replace(there, str(self.folder))
+        user = pwd.getpwuid(os.getuid())
+        changes = {
+            "cfg_dir=/etc/nagios4/conf.d": f"cfg_dir={self.folder}/conf.d", "use_syslog=1": "use_syslog=0",
+            "nagios_user=nagios": f"nagios_user={user.pw_name}", "nagios_group=nagios": f"nagios_group={user.pw_gid}",
+            "execute_service_checks=1": "execute_service_checks=0", "execute_host_checks=1": "execute_host_checks=0",
+            "check_for_updates=1": "check_for_updates=0", "temp_path=/tmp": f"temp_path={self.folder}",
+            "check_result_reaper_frequency=10": "check_result_reaper_frequency=1",
+        }  # fmt: skip
+        for old, new in changes.items():
+            text = text.replace(f"\n{old}\n", f"\n{new}\n")
+        (self.folder / "nagios.cfg").write_text(text, encoding="utf-8")
+        more = definitions.read_text("utf-8").replace("127.0.0.1:2525", f"127.0.0.1:{smtp_port}")
+        (self.folder / "conf.d" / definitions.name).write_text(more, encoding="utf-8")
+        await self._run(nagios)
 
     async def stop(self) -> None:
         """Stop it."""
@@ -208,6 +237,17 @@ async def running_nagios(folder: Path, definitions: str) -> AsyncIterator[Nagios
     nagios = Nagios(folder, definitions)
     try:
         await nagios.start()
+        yield nagios
+    finally:
+        await nagios.stop()
+
+
+@asynccontextmanager
+async def nagios_of_debian(folder: Path, definitions: Path, smtp_port: int) -> AsyncIterator[Nagios]:
+    """Run a Nagios as Debian sets it up, with one file more in its ``conf.d``, until the block ends."""
+    nagios = Nagios(folder, "")
+    try:
+        await nagios.start_as_debian(definitions, smtp_port)
         yield nagios
     finally:
         await nagios.stop()
