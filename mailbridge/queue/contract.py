@@ -24,6 +24,7 @@ from mailbridge.model.outcome import SmsError
 from mailbridge.model.state import State
 from mailbridge.queue.beside import GatewayState as GatewayState  # noqa: PLC0414 - part of this contract
 from mailbridge.queue.beside import OutgoingMail as OutgoingMail  # noqa: PLC0414 - as above
+from mailbridge.queue.browsing import Browsing
 from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.counting import Counters
 from mailbridge.queue.kept import Gather, Keeps
@@ -280,6 +281,8 @@ class Filter:
     limit: int = 100
     #: the last id of the page before (messages sort by creation, then id)
     after_id: str | None = None
+    #: the last id to look at
+    from_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -322,7 +325,7 @@ class ReportItem:
     notify: frozenset[str] | None = None
 
 
-class Store(Counters, Keeps, Protocol):
+class Store(Browsing, Counters, Keeps, Protocol):
     """What the rest may ask of the queue."""
 
     @property

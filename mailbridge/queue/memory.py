@@ -38,6 +38,7 @@ from mailbridge.queue.contract import (
     StoredMessage,
 )
 from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
+from mailbridge.queue.memory_browsing import Lines, MemoryBrowsing
 from mailbridge.queue.memory_counters import LOOKS, Gate, MemoryCounters
 from mailbridge.queue.memory_kept import Kept
 from mailbridge.queue.memory_rows import matches, stored_mail, stored_message
@@ -60,7 +61,7 @@ class _Tables:
     #: message id -> node that claimed it last
     claimed_by: dict[str, str] = field(default_factory=dict)
     keys: dict[str, rules.KeyOwner] = field(default_factory=dict)
-    history: list[HistoryEntry] = field(default_factory=list)
+    history: Lines = field(default_factory=Lines)
     attempts: dict[tuple[str, str, str], Attempt] = field(default_factory=dict)
     #: item id -> (mail id, item)
     items: dict[int, tuple[str, ReportItem]] = field(default_factory=dict)
@@ -95,7 +96,7 @@ class _Tables:
         ]
 
 
-class MemoryStore(MemoryCounters):
+class MemoryStore(MemoryBrowsing, MemoryCounters):
     """A ``Store`` that lives in dictionaries."""
 
     cluster: Cluster | None = None
@@ -252,7 +253,7 @@ class MemoryStore(MemoryCounters):
         self._t.items[item_id] = (row.mail_id, item)
 
     def _note(self, id_: str, at: datetime, event: str, state: State, detail: Detail) -> None:
-        self._t.history.append(HistoryEntry(message_id=id_, at=at, event=event, state=state, detail=dict(detail)))
+        self._t.history.add(HistoryEntry(message_id=id_, at=at, event=event, state=state, detail=dict(detail)))
 
     async def due_questions(self, *, now: datetime, limit: int, states: frozenset[State]) -> Sequence[StoredMessage]:
         """Return ``unknown`` and/or ``sent`` rows whose next question is due, oldest first."""
@@ -327,7 +328,7 @@ class MemoryStore(MemoryCounters):
 
     async def history(self, message_id: str) -> Sequence[HistoryEntry]:
         """Return a message's history, oldest first."""
-        return [entry for entry in self._t.history if entry.message_id == message_id]
+        return [entry for entry in self._t.history.entries.values() if entry.message_id == message_id]
 
     async def find(self, wanted: Filter) -> Sequence[StoredMessage]:
         """List messages, newest first."""
@@ -337,6 +338,8 @@ class MemoryStore(MemoryCounters):
             if last is None:
                 return []
             rows = [row for row in rows if (row.created_at, row.id) < (last.created_at, last.id)]
+        if (first := self._t.messages.get(wanted.from_id or "")) is not None:
+            rows = [row for row in rows if (row.created_at, row.id) >= (first.created_at, first.id)]
         return [row for row in rows if matches(row, self._t.mails[row.mail_id], wanted)][: wanted.limit]
 
     async def count_states(self) -> Mapping[State, int]:
@@ -479,7 +482,7 @@ class MemoryStore(MemoryCounters):
             t.claimed_by.pop(id_, None)
             t.kept.waits.pop(id_, None)
         t.keys = {key: owner for key, owner in t.keys.items() if owner.message_id not in ids}
-        t.history = [entry for entry in t.history if entry.message_id not in ids]
+        t.history.forget(ids)
         t.attempts = {key: one for key, one in t.attempts.items() if one.message_id not in ids}
         t.reported -= {id_ for id_, (owner, _) in t.items.items() if owner == mail_id}
         t.items = {id_: pair for id_, pair in t.items.items() if pair[0] != mail_id}

@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Engine
 from mailbridge.errors import StoreError
 from mailbridge.model.limits import Throttle, Whose
 from mailbridge.model.state import State
+from mailbridge.queue.browsing import Asked, Event, Page, Tally
 from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.contract import (
     Attempt,
@@ -37,8 +38,8 @@ from mailbridge.queue.contract import (
 )
 from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
 from mailbridge.queue.lanes import Fate, HangUp, Lane, Room, WriterLane
-from mailbridge.queue.statements import calendars as kept
 from mailbridge.queue.statements import (
+    browsing,
     changes,
     claims,
     clock,
@@ -50,6 +51,7 @@ from mailbridge.queue.statements import (
     questions,
     reports,
 )
+from mailbridge.queue.statements import calendars as kept
 
 
 class Database(Protocol):
@@ -263,6 +265,36 @@ class SqlStore:
     async def spend(self, *, since: datetime) -> Sequence[Spend]:
         """Sum the prices of what was handed over since then."""
         return await self._browser.run(partial(questions.spend, since=since))
+
+    # -- who looks
+    async def page(self, wanted: Filter, *, reach: int) -> Page:
+        """List messages, newest first, reading at most *reach* of them."""
+        return await self._browser.run(partial(browsing.page, wanted=wanted, reach=reach))
+
+    async def tally(self, *, since: datetime, until: datetime) -> Sequence[Tally]:
+        """Count the messages that came in from *since* to before *until*, hour by hour."""
+        return await self._browser.run(partial(browsing.tally, since=since, until=until))
+
+    async def events(self, *, after: int, limit: int) -> Sequence[Event]:
+        """Return the lines of the history numbered above *after*, in their order."""
+        return await self._browser.run(partial(browsing.events, after=after, limit=limit))
+
+    async def last_event(self) -> int:
+        """Return the number of the newest line of the history."""
+        return await self._browser.run(browsing.last_event)
+
+    async def ask_once(self, asked: Asked, *, now: datetime) -> Asked:
+        """Keep *asked*, unless its key is kept already and still holds; return what is kept."""
+        kept_one: Asked = await self._write(partial(browsing.ask_once, asked=asked, now=now))
+        return kept_one
+
+    async def bookmark(self, name: str) -> int | None:
+        """Return what was kept under *name*."""
+        return await self._browser.run(partial(browsing.read_bookmark, name=name))
+
+    async def keep_bookmark(self, name: str, n: int) -> None:
+        """Keep how far somebody has read the history."""
+        await self._write(partial(browsing.keep_bookmark, name=name, n=n))
 
     # -- limits
     async def counters(self, keys: Collection[str]) -> Mapping[str, str]:

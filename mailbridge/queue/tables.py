@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 #: of the newest migration; a file without it is migrated, a file with one unknown to us is refused
-SCHEMA_REVISION = "0004"
+SCHEMA_REVISION = "0008"
 
 #: in ``meta``, the oldest revision whose nodes work on these tables; a migration that does more than add raises it
 WORKS_WITH = "works_with"
@@ -57,6 +57,8 @@ _OPEN = "state NOT IN ('sent', 'delivered', 'undelivered', 'expired', 'failed', 
 OPEN_STATES = text(_OPEN)
 WARNABLE = text(f"warnable = 1 AND {_OPEN}")
 UNREPORTED = text("done_at IS NULL")
+#: the states of ``browsing.RARE_STATES``, written like those above and for the same reason
+IS_RARE = text("state NOT IN ('queued', 'sending', 'sent', 'delivered')")
 
 mails = Table(
     "mails",
@@ -133,6 +135,8 @@ messages = Table(
     Index("messages_mail", "mail_id", "number"),
     Index("messages_expiry", "expires_at", "id", sqlite_where=OPEN_STATES),
     Index("messages_warnable", "created_at", "id", sqlite_where=WARNABLE),
+    # page
+    Index("messages_rare", "created_at", "id", sqlite_where=IS_RARE, postgresql_where=IS_RARE),
 )
 
 #: append-only: a trigger refuses updates; only pruning deletes
@@ -287,6 +291,19 @@ calendars = Table(
     Column("source", Text, nullable=False),
     Column("shifts", Text, nullable=False),
     Column("read_at", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+#: requests that are carried out once, however often they come
+requests = Table(
+    "requests",
+    metadata,
+    Column("key", Text, primary_key=True),
+    Column("fingerprint", Text, nullable=False),
+    Column("mail_id", Text, nullable=False),
+    Column("until", BigInteger, nullable=False),
+    # ask_once
+    Index("requests_until", "until"),
     sqlite_with_rowid=False,
 )
 

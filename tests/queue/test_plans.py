@@ -9,11 +9,12 @@ from sqlalchemy.dialects import sqlite as dialect
 
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Filter
-from mailbridge.queue.statements import changes, claims, mails, prune, questions, reports
-from mailbridge.queue.tables import messages
+from mailbridge.queue.statements import browsing, changes, claims, mails, prune, questions, reports
+from mailbridge.queue.tables import IS_RARE, messages
 from tests.support.queue import NOW
 
 QUEUED = frozenset({State.QUEUED})
+WRONG = frozenset({State.FAILED, State.HELD})
 
 STATEMENTS = {
     "claim": (claims._due, "messages_due"),
@@ -29,6 +30,10 @@ STATEMENTS = {
     "find": (questions.find_page(Filter()), "messages_newest"),
     "find next page": (questions.find_page(Filter(after_id="M1.1")), "messages_newest"),
     "find by phone": (questions.find_page(Filter(phone="+7")), "messages_phone"),
+    "page of rare states": (questions.find_page(Filter(states=WRONG)).where(IS_RARE), "messages_rare"),
+    "page of common states": (questions.find_page(Filter(states=QUEUED, from_id="M1.1")), "messages_newest"),
+    "edge of a page": (browsing._edge(Filter(after_id="M1.1"), 9), "messages_newest"),
+    "events": (browsing.newer_lines, "INTEGER PRIMARY KEY"),
     "find since": (questions.find_page(Filter(since=NOW, until=NOW)), "messages_newest"),
     "mail's messages": (select(messages).where(messages.c.mail_id == "x").order_by(messages.c.number), "messages_mail"),
     "due_reports": (reports.due_mails, "report_items_waiting"),

@@ -185,6 +185,17 @@ class Twins(RuleBasedStateMachine):
             self.runner.run(self.real.due_outgoing(now=now, limit=99))
         )
 
+    @rule(wanted=filters, reach=st.integers(1, 6))
+    def browse(self, wanted, reach):
+        self.both("page", wanted, reach=reach)
+
+    @rule(since=times, until=times)
+    def sum_up(self, since, until):
+        """The order within an hour is each store's own."""
+        sums = [self.runner.run(store.tally(since=since, until=until)) for store in (self.twin, self.real)]
+        assert set(sums[0]) == set(sums[1])
+        assert len(sums[0]) == len(sums[1])
+
     @invariant()
     def they_hold_the_same(self):
         """All rows, newest first, are equal in every field."""

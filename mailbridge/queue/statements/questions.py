@@ -9,7 +9,7 @@ from heapq import merge
 from itertools import islice
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, Text, bindparam, func, literal, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, Text, Tuple, bindparam, func, literal, select, tuple_
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import GenericFunction
@@ -243,7 +243,8 @@ def find_page(wanted: Filter) -> Select[Any]:
 def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
     out: list[ColumnElement[bool]] = []
     if wanted.states is not None:
-        out.append(_m.state.in_(sorted(state.value for state in wanted.states)))
+        # not as the bare column: by its index the engine would find, and then sort, all that was ever delivered
+        out.append(_m.state.concat("").in_(sorted(state.value for state in wanted.states)))
     if wanted.phone is not None:
         out.append(_m.phone == wanted.phone)
     if wanted.since is not None:
@@ -259,7 +260,12 @@ def _conditions(wanted: Filter) -> list[ColumnElement[bool]]:
             fold(_m.text).contains(part, autoescape=True) | fold(mails.c.subject).contains(part, autoescape=True)
         )
     if wanted.after_id is not None:
-        last = messages.alias("last")
-        created_at = select(last.c.created_at).where(last.c.id == wanted.after_id).scalar_subquery()
-        out.append(tuple_(_m.created_at, _m.id) < tuple_(created_at, literal(wanted.after_id)))
+        out.append(tuple_(_m.created_at, _m.id) < _place_of(wanted.after_id))
+    if wanted.from_id is not None:
+        out.append(tuple_(_m.created_at, _m.id) >= _place_of(wanted.from_id))
     return out
+
+
+def _place_of(message_id: str) -> Tuple:
+    other = messages.alias()
+    return tuple_(select(other.c.created_at).where(other.c.id == message_id).scalar_subquery(), literal(message_id))
