@@ -12,17 +12,22 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
 from typing import assert_never
+from urllib.parse import quote
 
 from mailbridge.clock import Clock
+from mailbridge.config.model import Config
 from mailbridge.errors import NotFound, WrongState
-from mailbridge.model.ids import as_written
-from mailbridge.model.state import State
+from mailbridge.model.ids import as_written, message_id, new_mail_id
+from mailbridge.model.outcome import Balance
+from mailbridge.model.state import FINAL, State
 from mailbridge.queue.contract import (
     Change,
     Filter,
     GatewayState,
     HistoryEntry,
     Json,
+    NewMail,
+    NewMessage,
     Store,
     StoredMessage,
 )
@@ -132,12 +137,13 @@ async def find_all(store: Store, wanted: Filter, *, page: int = 500) -> list[Sto
 
 # ------------------------------------------------------------------------------------------------ actions
 class Action(StrEnum):
-    """What a person can do to a message."""
+    """What a person can do to a message. All but RESEND change it; RESEND makes another one like it."""
 
     RETRY = "retry"
     HOLD = "hold"
     RELEASE = "release"
     CANCEL = "cancel"
+    RESEND = "resend"
 
 
 _MAY: Mapping[Action, frozenset[State]] = {
@@ -148,7 +154,14 @@ _MAY: Mapping[Action, frozenset[State]] = {
     Action.HOLD: frozenset({State.QUEUED}),
     Action.RELEASE: frozenset({State.HELD}),
     Action.CANCEL: frozenset({State.QUEUED, State.HELD}),
+    # what has been handed over, or never will be; of the rest nobody knows yet whether it goes by itself
+    Action.RESEND: FINAL | {State.SENT},
 }
+
+
+def may(state: State) -> tuple[Action, ...]:
+    """Return what a person can do to a message in *state*."""
+    return tuple(action for action, states in _MAY.items() if state in states)
 
 
 def decide_action(row: StoredMessage, action: Action, *, lifetime_s: float, by: str, now: datetime) -> Change:
@@ -169,6 +182,8 @@ def decide_action(row: StoredMessage, action: Action, *, lifetime_s: float, by: 
             to, event = State.HELD, "held"
         case Action.CANCEL:
             to, event = State.CANCELLED, "cancelled"
+        case Action.RESEND:
+            raise ValueError("no change of the message")
         case _:
             assert_never(action)
     return Change(
@@ -182,16 +197,23 @@ async def act(
 ) -> list[StoredMessage]:
     """Carry *action* out on every message of *ids* (of mails or messages), all or none; return them as they are now.
 
-    A mail's id means those of its messages that allow the action. Raises NotFound, WrongState.
+    A mail's id means those of its messages that allow the action. RESEND returns the new messages; all of one mail, or
+    none. Raises NotFound, WrongState.
     """
     now = clock.now()
     changes: list[Change] = []
+    again: list[StoredMessage] = []
     for id_ in ids:
         rows = await store.get_messages(as_written(id_))
         if not rows:
             raise NotFound(f"there is no mail or message {id_}")
         able = [row for row in rows if row.state in _MAY[action]] or rows
-        changes += [decide_action(row, action, lifetime_s=lifetime_s, by=by, now=now) for row in able]
+        if action is Action.RESEND:
+            again += able
+        else:
+            changes += [decide_action(row, action, lifetime_s=lifetime_s, by=by, now=now) for row in able]
+    if action is Action.RESEND:
+        return await _resend(store, again, lifetime_s=lifetime_s, by=by, now=now)
     applied = await store.apply(changes)
     for change, took in zip(changes, applied, strict=True):
         if not took:
@@ -199,7 +221,68 @@ async def act(
     return [(await store.get_messages(change.message_id))[0] for change in changes]
 
 
+async def _resend(
+    store: Store, rows: Sequence[StoredMessage], *, lifetime_s: float, by: str, now: datetime
+) -> list[StoredMessage]:
+    """Queue new messages like *rows*, to the same phones and with the same texts, as one mail for each of theirs."""
+    for row in rows:
+        if row.state not in _MAY[Action.RESEND]:
+            raise WrongState(f"{row.id} is {row.state.value}; what became of it must be known first")
+    out: list[StoredMessage] = []
+    for mail_id in dict.fromkeys(row.mail_id for row in rows):
+        mail = await store.get_mail(mail_id)
+        if mail is None:
+            raise NotFound(f"there is no mail {mail_id}")
+        new_id = new_mail_id(now.timestamp())
+        messages = tuple(
+            NewMessage(
+                id=message_id(new_id, number), recipient=row.recipient, next_attempt_at=now,
+                # now, and under an id of its own
+                message=replace(row.message, time="", wanted_id=None),
+                detail={"by": by, "action": Action.RESEND.value, "of": row.id},
+                expires_at=now + timedelta(seconds=lifetime_s),
+            )
+            for number, row in enumerate((row for row in rows if row.mail_id == mail_id), start=1)
+        )  # fmt: skip
+        await store.put(
+            NewMail(
+                id=new_id, received_at=now, sender="", client="local", user=by, message_id="", subject=mail.subject,
+                envid=None, ret=None, reportable=False, original=mail.original, size_bytes=mail.size_bytes,
+                messages=messages,
+            )
+        )  # fmt: skip
+        out += await store.get_messages(new_id)
+    return out
+
+
 # ----------------------------------------------------------------------------------------------- gateways
+async def gateways_json(
+    config: Config, store: Store, *, spend: Mapping[str, Mapping[str, Json]], shows_callback: bool = True
+) -> list[dict[str, Json]]:
+    """Return each configured gateway's state; *spend* is what ``spend_json`` told."""
+    states = await store.gateway_states()
+    shapes: list[dict[str, Json]] = []
+    for name, settings in config.gateways.items():
+        shape = gateway_json(states.get(name, GatewayState(name=name)))
+        shape["type"] = settings.type
+        path = settings.callback_path
+        # the one secret a person is shown: he has to tell it to the gateway
+        shape["callback"] = f"/callback/{name}/{quote(path.get_secret_value())}" if path and shows_callback else None
+        shape["spend"] = dict(spend.get(name, {"today": [], "month": []}))
+        shapes.append(shape)
+    return shapes
+
+
+def balance_json(balance: Balance, *, currency: str | None) -> dict[str, Json]:
+    """Return the money left; *currency* is what the configuration says, where the gateway says nothing."""
+    shape: dict[str, Json] = {
+        "gateway": balance.gateway, "balance": money_json(balance.balance), "currency": balance.currency or currency,
+    }  # fmt: skip
+    if balance.credit is not None:
+        shape["credit"] = money_json(balance.credit)
+    return shape
+
+
 async def spend_json(store: Store, *, now: datetime) -> dict[str, dict[str, Json]]:
     """Return what each gateway took today and this month, in the days of the process's time zone.
 

@@ -13,6 +13,7 @@ Outsiders never see an exception's text: they get a ``Reply`` from the one table
      |   +- StoreDamaged       the file is not a readable queue
      |   +- NotFound           no such mail or message
      |   +- WrongState         the message's state does not allow that action
+     |   +- AskedOtherwise     the key of a request stands for another one
      +- TransportError
      |   +- NotSent            the connection failed before any byte of the request left: free to try again
      |   +- OutcomeUnknown     bytes left and no usable answer came back: ask, never repeat blindly
@@ -85,6 +86,10 @@ class NotFound(StoreError):
 
 class WrongState(StoreError):
     """The message's state does not allow that."""
+
+
+class AskedOtherwise(StoreError):
+    """That key stands for another request."""
 
 
 class TransportError(MailbridgeError):

@@ -130,13 +130,16 @@ def build_reader(config: Config, doorman: Addresses) -> Reader:
 
 
 def prepare_text(
-    config: Config, text: str, recipients: Sequence[Recipient], *, sender: str | None, client: Client, now: datetime
-) -> NewMail:
-    """Return what is to be stored for *text* sent without a mail, by a verb or the API. Raises Rejected."""
-    options = (("X-SMS-Text", text), *((("X-SMS-Sender", sender),) if sender is not None else ()))
-    mail = Mail(subject="", body=text, from_address="", from_name="", to="", message_id="", headers=options)
+    config: Config, options: Sequence[tuple[str, str]], recipients: Sequence[Recipient], *, text: str, client: Client,
+    now: datetime, id_: str | None = None,
+) -> NewMail:  # fmt: skip
+    """Return what is to be stored for *text* sent without a mail, by a verb, the API or the desk.
+
+    *options*: what is asked for, as header fields of a mail. Raises: Rejected.
+    """
+    mail = Mail(subject="", body=text, from_address="", from_name="", to="", message_id="", headers=tuple(options))
     received = ReceivedMail(
-        id=new_mail_id(now.timestamp()),
+        id=id_ or new_mail_id(now.timestamp()),
         sender="",
         recipients=tuple(recipients),
         content=b"",

@@ -113,7 +113,18 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "what the door talks to, exchanged by a reload",
     ),
     "operator": ({"clock", "errors", "queue.contract", "report.dsn", "report.notice"}, "writes notices"),
-    "admin": ({"clock", "errors", "model", "queue.contract"}, "works on a store, never on a running process"),
+    "admin": (
+        {"clock", "config.model", "errors", "model", "queue.contract"}, "works on a store, never on a running process",
+    ),
+    "listing": ({"admin", "config.units", "queue.contract"}, "how a list is asked for and written"),
+    "clerk": (
+        {
+            "admin", "clock", "config.model", "config.tree", "errors", "explain", "front", "gateway.contract",
+            "intake.address", "intake.compose", "intake.parse", "model", "people.directory", "people.rota", "planner",
+            "pressure", "queue.browsing", "queue.contract",
+        },
+        "asks the parts the door asks, for whoever sends no mail",
+    ),
     "web": (
         {
             "clock", "delivery.board", "delivery.dispatcher", "delivery.questions", "errors", "gateway.smsc.callback", "model",
@@ -138,8 +149,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            ".", "admin", "app", "clock", "config", "doctor", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
-            "intake.parse", "lean", "limiter", "log", "model", "people", "planner", "pressure", "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
+            ".", "admin", "app", "clerk", "clock", "config", "doctor", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
+            "intake.parse", "lean", "limiter", "listing", "log", "model", "people", "planner", "pressure", "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -24,10 +23,8 @@ from mailbridge.cli.common import (
 from mailbridge.clock import SystemClock
 from mailbridge.config.load import load_with_places
 from mailbridge.errors import StoreError
-from mailbridge.explain import Explainer, Step
+from mailbridge.explain import Step
 from mailbridge.model.mail import Client
-from mailbridge.people.rota import Calendar
-from mailbridge.queue.contract import GatewayState
 
 
 @click.command()
@@ -50,36 +47,26 @@ async def explain(
     as_json: bool,
 ) -> None:
     """Say why the mail in FILE (or on stdin) would be accepted or refused, and by which line of the configuration."""
-    from mailbridge.front import build_doorman, build_planner
-    from mailbridge.intake.parse import parse_mail
+    from mailbridge.clerk import Clerk, explanation_json
     from mailbridge.people.calendars import load_calendars
     from mailbridge.queue.connect import is_made
 
     config, places = load_with_places(config_file(config_path), environ=os.environ, need_gateway=False)
-    content = read_mail(file)
-    mail = parse_mail(content)
-    calendars: Mapping[str, Calendar] = {}
-    gateways: Mapping[str, GatewayState] = {}
+    content, clock = read_mail(file), SystemClock()
+    asked: dict[str, Any] = {"sender": sender, "client": Client(address=client, user=user)}
+    explained = None
     if is_made(config.queue.url):
         try:
             async with opened_store(config) as store:
-                calendars = await load_calendars(config.rotas, store, SystemClock())
-                gateways = await store.gateway_states()
+                calendars = await load_calendars(config.rotas, store, clock)
+                clerk = Clerk(config=config, clock=clock, calendars=calendars, places=places)
+                explained = await clerk.explain(store, content, addresses, **asked)
         except StoreError as trouble:
             click.echo(f"mailbridge: the queue cannot be asked: {trouble}", err=True)
-    doorman = build_doorman(config, calendars=calendars)
-    explainer = Explainer(
-        config=config, places=places, doorman=doorman, planner=build_planner(config, doorman), gateways=gateways
-    )
-    explained = explainer.explain(
-        mail, size_bytes=len(content), sender=mail.from_address if sender is None else sender, recipients=addresses,
-        client=Client(address=client, user=user), now=datetime.now(UTC),
-    )  # fmt: skip
+    if explained is None:
+        explained = await Clerk(config=config, clock=clock, places=places).explain(None, content, addresses, **asked)
     if as_json:
-        steps = [
-            {"stage": s.stage, "result": s.result, "because": s.because, "config": s.config} for s in explained.steps
-        ]
-        print_json({"verdict": explained.verdict, "reply": str(explained.reply), "steps": steps})
+        print_json(explanation_json(explained))
     else:
         for step in explained.steps:
             _print(step)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
 
 import click
 
-from mailbridge.admin import command_gateway, gateway_json, money_json, spend_json, time_json
+from mailbridge.admin import balance_json, command_gateway, gateway_json, gateways_json, spend_json, time_json
 from mailbridge.cli.common import (
     EXIT_FAILED,
     config_option,
@@ -26,7 +25,7 @@ from mailbridge.config.model import Config
 from mailbridge.gateway.contract import Silence, StatusMiss, StatusQuery
 from mailbridge.model.ids import as_written
 from mailbridge.model.outcome import Balance, Receipt, Suspended
-from mailbridge.queue.contract import GatewayState, Json
+from mailbridge.queue.contract import Json
 
 
 @click.group(invoke_without_command=True)
@@ -43,17 +42,7 @@ def gateways(context: click.Context, config_path: str | None, *, as_json: bool) 
 async def _show(config_path: str | None, *, as_json: bool) -> None:
     config = get_config(config_path)
     async with opened_store(config) as store:
-        states = await store.gateway_states()
-        spend = await spend_json(store, now=SystemClock().now())
-    shapes: list[dict[str, Json]] = []
-    for name, settings in config.gateways.items():
-        shape = gateway_json(states.get(name, GatewayState(name=name)))
-        shape["type"] = settings.type
-        path = settings.callback_path
-        # the one secret a person is shown: he has to tell it to the gateway
-        shape["callback"] = f"/callback/{name}/{quote(path.get_secret_value())}" if path else None
-        shape["spend"] = dict(spend.get(name, {"today": [], "month": []}))
-        shapes.append(shape)
+        shapes = await gateways_json(config, store, spend=await spend_json(store, now=SystemClock().now()))
     if as_json:
         print_json(shapes)
         return
@@ -125,13 +114,7 @@ async def balance(gateway: str | None, config_path: str | None, *, as_json: bool
     if not isinstance(answer, Balance):
         error = answer if not hasattr(answer, "error") else answer.error
         fail(f"{name}: SMSC error {error.code}: {error.text}", EXIT_FAILED)
-    shape: dict[str, Json] = {
-        "gateway": name,
-        "balance": money_json(answer.balance),
-        "currency": answer.currency or carriers[name].policy.currency,
-    }
-    if answer.credit is not None:
-        shape["credit"] = money_json(answer.credit)
+    shape = balance_json(answer, currency=carriers[name].policy.currency)
     if as_json:
         print_json(shape)
     else:

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import click
 
-from mailbridge.admin import time_json
+from mailbridge.clerk import Clerk
 from mailbridge.cli.common import (
     config_option,
     fail,
@@ -19,6 +19,7 @@ from mailbridge.cli.common import (
     run,
 )
 from mailbridge.clock import SystemClock
+from mailbridge.errors import Rejected
 from mailbridge.people.calendars import Calendars
 from mailbridge.people.directory import Directory
 from mailbridge.people.rota import Shift
@@ -42,42 +43,19 @@ async def oncall(names: tuple[str, ...], days: int, config_path: str | None, *, 
         await calendars.load()
         if any(not calendar.known for calendar in calendars.by_rota.values()):
             await calendars.step()
-    shapes = [
-        _shape(directory, rota, now=clock.now(), days=days)
-        for rota in _wanted(directory, names or tuple(directory.rotas))
-    ]
+    clerk = Clerk(config=config, clock=clock, calendars=calendars.by_rota)
+    try:
+        shapes = clerk.oncall(names, days=days)
+    except Rejected as nobody:
+        fail(str(nobody), 2)
     if as_json:
         print_json(shapes)
         return
     if not shapes:
         click.echo("there are no rotas")
-    for shape, rota in zip(shapes, _wanted(directory, names or tuple(directory.rotas)), strict=True):
-        _print(shape, directory.rotas[rota].shifts(clock.now(), clock.now() + timedelta(days=days)), clock.now())
-
-
-def _wanted(directory: Directory, names: Sequence[str]) -> list[str]:
-    found = []
-    for name in names:
-        rota = name if name in directory.rotas else directory.rota_of(name)
-        if rota is None:
-            fail(f"no rota and no alias of one is called {name}; there are {', '.join(directory.rotas) or 'none'}", 2)
-        found.append(rota)
-    return list(dict.fromkeys(found))
-
-
-def _shape(directory: Directory, rota: str, *, now: datetime, days: int) -> dict[str, Json]:
-    turns, aliases = directory.rotas[rota], directory.aliases_of(rota)
-    who = turns.on_duty(now)
-    return {
-        "rota": rota,
-        "aliases": list(aliases),
-        "now": list(who),
-        "phones": list(directory.numbers(who, now)),
-        "shifts": [
-            {"from": time_json(shift.begins_at), "to": time_json(shift.ends_at), "who": list(shift.who)}
-            for shift in turns.shifts(now, now + timedelta(days=days))
-        ],
-    }
+    for shape in shapes:
+        turns = directory.rotas[str(shape["rota"])]
+        _print(shape, turns.shifts(clock.now(), clock.now() + timedelta(days=days)), clock.now())
 
 
 def _print(shape: dict[str, Json], shifts: Sequence[Shift], now: datetime) -> None:

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import csv
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
 
 import click
 
-from mailbridge.admin import Action, act, find_all, message_json, show, time_json
+from mailbridge.admin import Action, act, find_all, message_json, show
 from mailbridge.cli.common import (
     config_option,
     fail,
@@ -27,16 +26,12 @@ from mailbridge.cli.common import (
 )
 from mailbridge.clock import SystemClock
 from mailbridge.config.model import Config
-from mailbridge.config.units import parse_duration
 from mailbridge.errors import IntakeError
+from mailbridge.listing import csv_lines, error_words, parse_moment
 from mailbridge.model.mail import Client
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Filter, StoredMessage
 
-_EXPORT_FIELDS = (
-    "id", "mail", "phone", "channel", "sender", "text", "parts", "alphabet", "state", "attempts", "gateway",
-    "gateway_id", "price", "currency", "error", "rule", "profile", "created_at", "updated_at",
-)  # fmt: skip
 _SHOWN = (
     "mail_from", "subject", "client", "sender", "text", "parts", "alphabet", "attempts", "gateway", "gateway_id",
     "price", "error", "rule", "profile", "created_at", "next_attempt_at", "expires_at",
@@ -89,14 +84,9 @@ def _phone(config: Config, text: str) -> str:
 
 def _moment(text: str) -> datetime:
     try:
-        return datetime.now(UTC) - timedelta(seconds=parse_duration(text))
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        fail(f"--since {text}: write a time such as 2026-01-05T09:00Z, a day, or an age such as 2h", 2)
-    return moment if moment.tzinfo else moment.astimezone()
+        return parse_moment(text, datetime.now(UTC))
+    except ValueError as error:
+        fail(f"--since {text}: {error}", 2)
 
 
 @queue.command("list")
@@ -121,7 +111,7 @@ async def list_(
         (
             (
                 row.id, f"{row.created_at.astimezone():%d.%m %H:%M:%S}", row.message.phone, row.state.value,
-                row.attempts, row.parts, row.gateway_id, _short(row.message.text), _error(row),
+                row.attempts, row.parts, row.gateway_id, _short(row.message.text), error_words(row),
             )
             for row in rows
         ),
@@ -130,10 +120,6 @@ async def list_(
 
 def _short(text: str, most: int = 40) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
-
-
-def _error(row: StoredMessage) -> str:
-    return "" if row.error is None else f"{row.error.code} {row.error.text}"
 
 
 @queue.command("show")
@@ -199,6 +185,7 @@ _add_action(Action.RETRY, "Send again, now: what failed, expired, was cancelled,
 _add_action(Action.HOLD, "Keep a queued message back until it is released.")
 _add_action(Action.RELEASE, "Let a held message go.")
 _add_action(Action.CANCEL, "Never send a queued or held message.")
+_add_action(Action.RESEND, "Send the same text once more, as a new message, whatever became of the first.")
 
 
 @queue.command()
@@ -237,15 +224,4 @@ def _write(rows: Iterable[StoredMessage], fmt: str, file: TextIO) -> None:
     if fmt == "jsonl":
         file.writelines(json.dumps(message_json(row), ensure_ascii=False) + "\n" for row in rows)
         return
-    writer = csv.writer(file)
-    writer.writerow(_EXPORT_FIELDS)
-    for row in rows:
-        shape = {**message_json(row), "error": _error(row), "created_at": time_json(row.created_at)}
-        writer.writerow([_cell(shape[name]) for name in _EXPORT_FIELDS])
-
-
-def _cell(value: object) -> object:
-    """Keep a spreadsheet from reading an outsider's text as a formula."""
-    if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) and not value[1:].isdigit():
-        return "'" + value
-    return value
+    file.writelines(csv_lines(rows))

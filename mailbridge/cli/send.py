@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
 
 import click
 
@@ -32,33 +31,24 @@ from mailbridge.errors import IntakeError, TryLater
 async def send(phones_and_text: tuple[str, ...], sender: str | None, config_path: str | None, *, as_json: bool) -> None:
     """Queue TEXT for each PHONE; TEXT `-` is read from stdin. The running bridge sends it."""
     from mailbridge.admin import message_json
-    from mailbridge.front import build_doorman, prepare_text
-    from mailbridge.intake.address import quote_local
-    from mailbridge.model.mail import Client
+    from mailbridge.clerk import Clerk, Order
     from mailbridge.people.calendars import load_calendars
-    from mailbridge.pressure import check_room
 
     if len(phones_and_text) < 2:
         fail("write mailbridge send PHONE... TEXT", 2)
     *phones, text = phones_and_text
     if text == "-":
         text = sys.stdin.read()
-    config = get_config(config_path)
-    domain = next((name for name, channel in config.smtp.domains.items() if channel == "sms"), "")
-    client = Client(address="local", user=who())
+    config, clock = get_config(config_path), SystemClock()
+    order = Order(to=tuple(phones), text=text, sender=sender)
     async with opened_store(config) as store:
-        doorman = build_doorman(config, calendars=await load_calendars(config.rotas, store, SystemClock()))
+        clerk = Clerk(config=config, clock=clock, calendars=await load_calendars(config.rotas, store, clock))
         try:
-            recipients = [doorman.recipient(f"{quote_local(phone)}@{domain}", client) for phone in phones]
-            new = prepare_text(config, text, recipients, sender=sender, client=client, now=datetime.now(UTC))
-        except IntakeError as refusal:
-            fail(f"refused: {refusal.reply}", EXIT_FAILED)
-        try:
-            await check_room(store, coming=len(new.messages), limit=config.queue.max_waiting)
+            rows = (await clerk.send(store, order, by=who())).messages
         except TryLater as refusal:
             fail(f"refused: {refusal}", EXIT_TEMPFAIL)
-        await store.put(new)
-        rows = await store.get_messages(new.id)
+        except IntakeError as refusal:
+            fail(f"refused: {refusal.reply}", EXIT_FAILED)
     if as_json:
         print_json([message_json(row) for row in rows])
     else:

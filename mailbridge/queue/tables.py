@@ -136,8 +136,12 @@ messages = Table(
     Index("messages_expiry", "expires_at", "id", sqlite_where=OPEN_STATES),
     Index("messages_warnable", "created_at", "id", sqlite_where=WARNABLE),
     # page
-    Index("messages_rare", "created_at", "id", sqlite_where=IS_RARE, postgresql_where=IS_RARE),
+    Index("messages_rare", "created_at", "id", sqlite_where=IS_RARE).ddl_if(dialect="sqlite"),
 )
+
+#: not as ``postgresql_where``: that word alone loads the dialect
+_RARE = DDL(f"CREATE INDEX messages_rare ON messages (created_at, id) WHERE {IS_RARE}")  # type: ignore[no-untyped-call] # as below
+event.listen(messages, "after_create", _RARE.execute_if(dialect="postgresql"))
 
 #: append-only: a trigger refuses updates; only pruning deletes
 history = Table(

@@ -60,7 +60,9 @@ _EVENTS = (
     *(("fail", method) for method in (*FALLIBLE, *AFTERWARDS)),
     *(("clock", seconds) for seconds in (3600, -3600, 60, -60, 150, 2 * 86400, -10 * 365 * 86400)),
 )  # fmt: skip
-_VERBS = (*Action, *Action, "reply", "probe", "suspend", "resume")
+#: another SMS, however the first ended, is what ``resend`` is for: nothing here could tell it from a double
+_ACTIONS = tuple(action for action in Action if action is not Action.RESEND)
+_VERBS = (*_ACTIONS, *_ACTIONS, "reply", "probe", "suspend", "resume")
 
 
 class DeliveryMachine(RuleBasedStateMachine):
