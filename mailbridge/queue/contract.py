@@ -27,6 +27,7 @@ from mailbridge.queue.beside import OutgoingMail as OutgoingMail  # noqa: PLC041
 from mailbridge.queue.browsing import Browsing
 from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.counting import Counters
+from mailbridge.queue.escalations import Escalate, Escalations
 from mailbridge.queue.kept import Gather, Keeps
 
 Json = str | int | float | bool | None | list["Json"] | dict[str, "Json"]
@@ -60,6 +61,8 @@ class NewMessage:
     expires_at: datetime
     dedupe: tuple[DedupeKey, ...] = ()
     gather: Gather | None = None
+    #: somebody has to answer it
+    escalate: Escalate | None = None
     #: set by the store: it waits with others, and has no time of its own
     waits: bool = False
 
@@ -325,7 +328,7 @@ class ReportItem:
     notify: frozenset[str] | None = None
 
 
-class Store(Browsing, Counters, Keeps, Protocol):
+class Store(Browsing, Counters, Keeps, Escalations, Protocol):
     """What the rest may ask of the queue."""
 
     @property

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from datetime import datetime
+from itertools import islice
 
 from mailbridge.errors import StoreError
 from mailbridge.model.limits import Throttle, Whose
@@ -38,8 +39,10 @@ from mailbridge.queue.contract import (
     StoredMessage,
 )
 from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
+from mailbridge.queue.memory_alarms import MemoryAlarms
 from mailbridge.queue.memory_browsing import Lines, MemoryBrowsing
-from mailbridge.queue.memory_counters import LOOKS, Gate, MemoryCounters
+from mailbridge.queue.memory_counters import LOOKS, Gate
+from mailbridge.queue.memory_escalations import Alarms
 from mailbridge.queue.memory_kept import Kept
 from mailbridge.queue.memory_rows import matches, stored_mail, stored_message
 from mailbridge.queue.prices import Priced, sum_prices
@@ -96,7 +99,7 @@ class _Tables:
         ]
 
 
-class MemoryStore(MemoryBrowsing, MemoryCounters):
+class MemoryStore(MemoryBrowsing, MemoryAlarms):
     """A ``Store`` that lives in dictionaries."""
 
     cluster: Cluster | None = None
@@ -104,6 +107,7 @@ class MemoryStore(MemoryBrowsing, MemoryCounters):
     def __init__(self) -> None:
         super().__init__()
         self._t = _Tables()
+        self._a = Alarms(messages=self._t.messages, mails=self._t.mails)
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""
@@ -132,6 +136,7 @@ class MemoryStore(MemoryBrowsing, MemoryCounters):
             raise StoreError(f"there is a mail {mail.id} already")
         self._l.counters |= counted
         sifted = replace(sifted, messages=tuple(self._t.kept.arrive(mail, sifted.messages)))
+        sifted = replace(sifted, messages=self._a.begin(mail, sifted.messages))
         if sifted.messages:
             self._t.mails[mail.id] = stored_mail(mail)
             self._t.keys |= sifted.keys
@@ -466,9 +471,12 @@ class MemoryStore(MemoryBrowsing, MemoryCounters):
             return row.state in FINAL or (row.state is State.SENT and row.updated_at < sent_before)
 
         old = sorted((mail.received_at, mail.id) for mail in t.mails.values() if mail.received_at < before)
-        gone = [id_ for _, id_ in old if not t.pending(id_) and all(map(is_over, t.of_mail(id_)))][:limit]
+        busy = self._a.busy()
+        done = (id_ for _, id_ in old if id_ not in busy and not t.pending(id_) and all(map(is_over, t.of_mail(id_))))
+        gone = list(islice(done, limit))
         for id_ in gone:
             self._delete(id_)
+        self._a.forget(before)
         return len(gone)
 
     def _delete(self, mail_id: str) -> None:

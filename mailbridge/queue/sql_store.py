@@ -15,6 +15,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, Engine
 
 from mailbridge.errors import StoreError
+from mailbridge.model.inbound import InboundSms
 from mailbridge.model.limits import Throttle, Whose
 from mailbridge.model.state import State
 from mailbridge.queue.browsing import Asked, Event, Page, Tally
@@ -36,6 +37,7 @@ from mailbridge.queue.contract import (
     StoredMail,
     StoredMessage,
 )
+from mailbridge.queue.escalations import Advance, FoundEscalation, StoredInbound, Wanted
 from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
 from mailbridge.queue.lanes import Fate, HangUp, Lane, Room, WriterLane
 from mailbridge.queue.statements import (
@@ -44,8 +46,10 @@ from mailbridge.queue.statements import (
     claims,
     clock,
     counters,
+    escalations,
     gateways,
     gatherings,
+    inbox,
     mails,
     prune,
     questions,
@@ -342,6 +346,47 @@ class SqlStore:
         closed: bool = await self._write(partial(self._close_gathering, closing=closing))
         return closed
 
+    # -- escalations
+    async def due_escalations(self, *, now: datetime, limit: int) -> Sequence[FoundEscalation]:
+        """Return escalations that are due."""
+        return await self._reader.run(partial(escalations.due_escalations, now=now, limit=limit))
+
+    async def find_escalations(self, wanted: Wanted) -> Sequence[FoundEscalation]:
+        """Return what *wanted* asks for, newest first."""
+        return await self._reader.run(partial(escalations.find_escalations, wanted=wanted))
+
+    async def is_anything_escalating(self) -> bool:
+        """Tell whether anything is to be looked at."""
+        return await self._reader.run(escalations.is_anything_escalating)
+
+    async def advance(self, advance: Advance) -> bool:
+        """Carry out a decision about an escalation."""
+        done: bool = await self._write(partial(self._advance, advance=advance))
+        return done
+
+    # -- inbound
+    async def take_inbound(
+        self, items: Sequence[InboundSms], *, via: str, now: datetime, cursor: tuple[str, int] | None = None
+    ) -> int:
+        """Keep inbound SMS, each once, and how far an inbox was read."""
+        if not items and cursor is None:
+            return 0
+        taken: int = await self._write(partial(inbox.take_inbound, items=items, via=via, now=now, cursor=cursor))
+        return taken
+
+    async def inbox_cursor(self, gateway: str) -> int | None:
+        """Return how far a gateway's inbox was read."""
+        return await self._reader.run(partial(inbox.inbox_cursor, gateway=gateway))
+
+    async def unhandled_inbound(self, *, limit: int) -> Sequence[StoredInbound]:
+        """Return inbound SMS of which nothing was made yet."""
+        return await self._reader.run(partial(inbox.unhandled_inbound, limit=limit))
+
+    async def settle_inbound(self, n: int, *, result: str) -> bool:
+        """Note what was made of an inbound SMS."""
+        settled: bool = await self._write(partial(inbox.settle_inbound, n=n, result=result))
+        return settled
+
     # -- reports
     async def due_reports(self, *, now: datetime, limit: int) -> Sequence[DueReport]:
         """Return what senders are to be told, one entry a mail."""
@@ -403,6 +448,12 @@ class SqlStore:
         if closed and (closing.mail is not None or closing.changes):
             self._database.announce(conn)
         return closed
+
+    def _advance(self, conn: Connection, advance: Advance) -> bool:
+        done = escalations.advance(conn, advance=advance, put_mails=mails.put_mails)
+        if done and (advance.mail is not None or advance.outgoing is not None):
+            self._database.announce(conn)
+        return done
 
     def _save_gateway_state(self, conn: Connection, state: GatewayState) -> None:
         gateways.save_gateway_state(conn, state)

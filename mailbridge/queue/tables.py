@@ -59,6 +59,8 @@ WARNABLE = text(f"warnable = 1 AND {_OPEN}")
 UNREPORTED = text("done_at IS NULL")
 #: the states of ``browsing.RARE_STATES``, written like those above and for the same reason
 IS_RARE = text("state NOT IN ('queued', 'sending', 'sent', 'delivered')")
+LOOKED_AT = text("due_at IS NOT NULL")
+UNHANDLED = text("result = ''")
 
 mails = Table(
     "mails",
@@ -288,6 +290,79 @@ seen = Table(
     sqlite_with_rowid=False,
 )
 
+#: alerts that somebody has to answer. Neither these tables nor ``inbound`` refer to others: an older node that prunes
+#: mails knows nothing of them
+escalations = Table(
+    "escalations",
+    metadata,
+    Column("id", _Foreign, primary_key=True),
+    Column("mail_id", Text, nullable=False),
+    Column("chain", _Foreign, nullable=False),
+    Column("number", Text, nullable=False),
+    Column("opened_at", BigInteger, nullable=False),
+    Column("touched_at", BigInteger, nullable=False),
+    Column("due_at", BigInteger),
+    Column("steps", Integer, nullable=False),
+    Column("status", Text, nullable=False),
+    Column("by_whom", _Foreign, nullable=False),
+    Column("ended_at", BigInteger),
+    Column("turn", BigInteger, nullable=False),
+    # due_escalations
+    Index("escalations_due", "due_at", "id", sqlite_where=LOOKED_AT),
+    # taken numbers, find_escalations
+    Index("escalations_number", "number", "opened_at", "id"),
+    Index("escalations_mail", "mail_id"),
+    Index("escalations_newest", "opened_at", "id"),
+    sqlite_with_rowid=False,
+)
+
+escalated = Table(
+    "escalated",
+    metadata,
+    Column("message_id", Text, primary_key=True),
+    Column("escalation_id", _Foreign, nullable=False),
+    Column("step", Integer, nullable=False),
+    # due_escalations
+    Index("escalated_of", "escalation_id", "step"),
+    sqlite_with_rowid=False,
+)
+
+#: SMS that came in; *key* tells one from others that came the same way
+inbound = Table(
+    "inbound",
+    metadata,
+    Column("n", _Serial, primary_key=True),
+    Column("gateway", Text, nullable=False),
+    Column("key", _Foreign, nullable=False),
+    Column("via", Text, nullable=False),
+    Column("gateway_id", _Foreign, nullable=False),
+    #: that of the other way; NULL while that has not told of it
+    Column("twin", _Foreign),
+    Column("phone", Text, nullable=False),
+    Column("to_number", _Foreign, nullable=False),
+    Column("text", _Foreign, nullable=False),
+    Column("received_at", BigInteger),
+    Column("stored_at", BigInteger, nullable=False),
+    #: empty while nothing was made of it
+    Column("result", Text, nullable=False),
+    Index("inbound_once", "gateway", "key", unique=True),
+    # take_inbound
+    Index("inbound_phone", "gateway", "phone", "stored_at"),
+    # unhandled_inbound
+    Index("inbound_unhandled", "n", sqlite_where=UNHANDLED),
+    # forget
+    Index("inbound_stored", "stored_at"),
+)
+
+#: how far each gateway's inbox was read
+inbox_cursors = Table(
+    "inbox_cursors",
+    metadata,
+    Column("gateway", Text, primary_key=True),
+    Column("after_id", BigInteger, nullable=False),
+    sqlite_with_rowid=False,
+)
+
 calendars = Table(
     "calendars",
     metadata,
@@ -384,6 +459,8 @@ silences = Table(
 #: what a new queue begins with
 FIRST_ROWS: tuple[tuple[Table, dict[str, object]], ...] = (
     (sequences, {"name": "gateway_id", "next": 1}),
+    # its row is what numbers of escalations are chosen under
+    (sequences, {"name": "escalation", "next": 1}),
     (meta, {"name": "ping", "value": "0"}),
     (meta, {"name": WORKS_WITH, "value": "0001"}),
 )

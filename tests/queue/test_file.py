@@ -262,7 +262,7 @@ class TestTrouble:
         store = at(path)
         await store.open()
         await store._writer.run_outside(
-            lambda conn: conn.connection.cursor().execute("PRAGMA max_page_count = 60") and None
+            lambda conn: conn.connection.cursor().execute("PRAGMA max_page_count = 80") and None
         )
         mails = (store.put(new_mail(f"M{n}", original=b"x" * 9000)) for n in range(99))
         results = [(await asyncio.gather(mail, return_exceptions=True))[0] for mail in mails]

@@ -9,7 +9,8 @@ from sqlalchemy.dialects import sqlite as dialect
 
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Filter
-from mailbridge.queue.statements import browsing, changes, claims, mails, prune, questions, reports
+from mailbridge.queue.escalations import Wanted
+from mailbridge.queue.statements import browsing, changes, claims, escalations, mails, prune, questions, reports
 from mailbridge.queue.tables import IS_RARE, messages
 from tests.support.queue import NOW
 
@@ -40,6 +41,11 @@ STATEMENTS = {
     "prune": (prune.old_mails, "mails_received"),
     "nth_newest_at": (prune.nth_newest, "mails_received"),
     "count_waiting": (questions.waiting, "COVERING INDEX messages_due"),
+    "due_escalations": (escalations.due_rows, "escalations_due"),
+    "messages of an escalation": (escalations.messages_of, "escalated_of"),
+    "taken numbers": (escalations.taken_numbers, "escalations_number"),
+    "find_escalations": (escalations.find_page(Wanted()), "escalations_newest"),
+    "find_escalations by number": (escalations.find_page(Wanted(number="1111")), "escalations_number"),
     "oldest_waiting_at": (questions.oldest_waiting, "messages_expiry"),
 }
 

@@ -15,25 +15,12 @@ from datetime import datetime
 
 from mailbridge.gateway.smsc.answers import as_int, as_money
 from mailbridge.gateway.smsc.verdict import time_of
+from mailbridge.model.inbound import InboundSms
 from mailbridge.model.outcome import Receipt
 from mailbridge.model.phone import Phone, digits_of
 
 #: ITU-T E.164
 _MAX_DIGITS = 15
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class InboundSms:
-    """An SMS somebody sent to one of the account's numbers."""
-
-    gateway: str
-    phone: Phone
-    text: str
-    #: our number or short code, as given
-    to: str
-    #: the gateway's own id of it; empty where it gave none
-    id: str = ""
-    received_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

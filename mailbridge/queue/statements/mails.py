@@ -1,6 +1,7 @@
 """Keeping mails: the hot path of the door. Four inserts and one look-up for any number of mails, nothing else.
 
 Where clients, users or senders are limited, two statements more: their counters are read, locked, and written.
+Where somebody has to answer, four: a lock, the numbers that are taken, and the escalations with their messages.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from mailbridge.queue.rules import KeyOwner, Sifted, count_in, sift
 from mailbridge.queue.statements import counters
 from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
+from mailbridge.queue.statements.escalations import Opening
 from mailbridge.queue.statements.gathered import Gathered
 from mailbridge.queue.tables import dedupe, history, mails, messages
 
@@ -36,6 +38,7 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
     stored = _read_owners(conn, new_mails)
     owners = dict(stored)
     gathered = Gathered(conn, new_mails) if any(new.gather for mail in new_mails for new in mail.messages) else None
+    opening = Opening(conn, new_mails) if any(new.escalate for mail in new_mails for new in mail.messages) else None
     kept: list[tuple[NewMail, Sifted]] = []
     results = []
     names = {one.key for mail in new_mails for one in mail.allowances}
@@ -55,6 +58,8 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
         if gathered is not None:
             sifted = replace(sifted, messages=gathered.arrive(mail, sifted.messages))
             waiting = sifted.waiting
+        if opening is not None:
+            sifted = replace(sifted, messages=opening.begin(mail, sifted.messages))
         results.append(PutResult(mail_id=mail.id, duplicates=sifted.duplicates, full=full, waiting=waiting))
         if sifted.messages:
             kept.append((mail, sifted))
@@ -65,6 +70,8 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
         counters.write(conn, counted, max(mail.received_at for mail in new_mails))
     if gathered is not None:
         gathered.write()
+    if opening is not None:
+        opening.write()
     return results
 
 

@@ -8,9 +8,22 @@ from sqlalchemy import Connection, and_, bindparam, delete, exists, select
 
 from mailbridge.model.state import FINAL, State
 from mailbridge.queue.rows import from_us_or_none, to_us
-from mailbridge.queue.statements import counters
+from mailbridge.queue.statements import counters, escalations, inbox
 from mailbridge.queue.statements.chunks import chunked
-from mailbridge.queue.tables import UNREPORTED, attempts, charges, dedupe, history, mails, messages, report_items, waits
+from mailbridge.queue.tables import (
+    LOOKED_AT,
+    UNREPORTED,
+    attempts,
+    charges,
+    dedupe,
+    escalated,
+    history,
+    mails,
+    messages,
+    report_items,
+    waits,
+)
+from mailbridge.queue.tables import escalations as chains
 
 _open = exists().where(
     messages.c.mail_id == mails.c.id,
@@ -18,9 +31,14 @@ _open = exists().where(
     ~and_(messages.c.state == State.SENT.value, messages.c.updated_at < bindparam("sent_before")),
 )
 _unreported = exists().where(report_items.c.mail_id == mails.c.id, UNREPORTED)
+#: the text of its next step stands there
+_escalating = exists().where(
+    messages.c.mail_id == mails.c.id, escalated.c.message_id == messages.c.id, chains.c.id == escalated.c.escalation_id,
+    LOOKED_AT,
+)  # fmt: skip
 old_mails = (
     select(mails.c.id)
-    .where(mails.c.received_at < bindparam("before"), ~_open, ~_unreported)
+    .where(mails.c.received_at < bindparam("before"), ~_open, ~_unreported, ~_escalating)
     .order_by(mails.c.received_at, mails.c.id)
     .limit(bindparam("count"))
 )
@@ -49,4 +67,6 @@ def prune(conn: Connection, *, before: datetime, sent_before: datetime, limit: i
         for step in _steps:
             conn.execute(step, {"ids": some})
     counters.forget(conn, before=before)
+    escalations.forget(conn, before=before)
+    inbox.forget(conn, before=before)
     return len(ids)

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "0008"
-down_revision = "0004"
+down_revision = "0007"
 
 _IS_RARE = sa.text("state NOT IN ('queued', 'sending', 'sent', 'delivered')")
 
