@@ -17,6 +17,7 @@ from urllib.parse import quote
 from mailbridge.clock import Clock
 from mailbridge.config.model import Config
 from mailbridge.errors import NotFound, WrongState
+from mailbridge.escalation.answers import acknowledge_by_hand
 from mailbridge.model.ids import as_written, message_id, new_mail_id
 from mailbridge.model.outcome import Balance
 from mailbridge.model.state import FINAL, State
@@ -31,6 +32,7 @@ from mailbridge.queue.contract import (
     Store,
     StoredMessage,
 )
+from mailbridge.queue.escalations import ANSWERABLE, KEPT_FOR, FoundEscalation, Wanted
 
 
 # ------------------------------------------------------------------------------------------------- shapes
@@ -326,3 +328,46 @@ async def command_gateway(store: Store, name: str, command: str, *, clock: Clock
             raise ValueError(f"no such command: {command}")
     await store.save_gateway_state(state)
     return state
+
+
+# ------------------------------------------------------------------------------------------------ answers
+def escalation_json(found: FoundEscalation) -> dict[str, Json]:
+    """Return an alert that has to be answered as docs/reference/json.md has it."""
+    one = found.escalation
+    return {
+        "mail": one.mail_id,
+        "escalation": one.chain,
+        "number": one.number,
+        "status": one.status.value,
+        "steps": one.steps,
+        "by": one.by or None,
+        "subject": None if found.mail is None else found.mail.subject,
+        "opened_at": time_json(one.opened_at),
+        "due_at": time_json(one.due_at),
+        "ended_at": time_json(one.ended_at),
+        "messages": [
+            {"id": entry.message.id, "step": entry.step, "phone": entry.message.message.phone,
+             "channel": entry.message.message.channel, "state": entry.message.state.value}
+            for entry in found.messages
+        ],
+    }  # fmt: skip
+
+
+async def unanswered(store: Store, *, now: datetime, limit: int = 100) -> Sequence[FoundEscalation]:
+    """Return the alerts that somebody may still answer, newest first."""
+    asked = Wanted(statuses=ANSWERABLE, ended_after=now - KEPT_FOR, limit=limit)
+    return await store.find_escalations(asked)
+
+
+async def acknowledge(store: Store, ids: Sequence[str], *, by: str, clock: Clock) -> list[FoundEscalation]:
+    """Answer the alerts that *ids* name, one after the other, and return them as they are now.
+
+    An id is a mail's, a message's, or the number in the text. The running bridge tells the sender.
+    Raises: NotFound; WrongState where one was answered before.
+    """
+    answered: list[FoundEscalation] = []
+    for id_ in ids:
+        for found in await acknowledge_by_hand(store, id_, by=by, clock=clock):
+            now = await store.find_escalations(Wanted(id=found.escalation.mail_id))
+            answered += [one for one in now if one.escalation.id == found.escalation.id]
+    return answered

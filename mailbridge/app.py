@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from mailbridge import lean
+from mailbridge.alarms import Alarms
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.model import Config
@@ -58,7 +59,7 @@ from mailbridge.reception import Reader, Reception
 from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.mailer import Mailer
 from mailbridge.report.relay import Relay
-from mailbridge.report.reporter import Reporter
+from mailbridge.report.reporter import DailyLimit, Reporter
 from mailbridge.smtp.activation import inherited_sockets
 from mailbridge.smtp.server import Door
 from mailbridge.web import callback, health, metrics
@@ -202,12 +203,20 @@ class Bridge:
             ),
         )  # fmt: skip
         self._calendars = Calendars(store=store, clock=clock)
+        self._told_today = DailyLimit()
+        self._alarms = Alarms(
+            config, store=store, clock=clock, board=self.board, meter=self._meter, notices=self._notices,
+            report_settings=report_settings, limit=self._told_today, is_first=self._is_first, wake=self._wake_senders,
+            failpoint=failpoint,
+        )  # fmt: skip
         self._gatherer = Gatherer(
             store=store, clock=clock, settings=build_gather_settings(config), new_id=new_mail_id,
             wake=self.dispatcher.wake, failpoint=failpoint,
         )  # fmt: skip
         self._add_duties(report_settings)
         self._front = self._build_front(config)
+        self._alarms.inbox.ring = self._ring("inbox")
+        self._alarms.configure(config, self._calendars.by_rota)
         self._inherited = inherited_sockets(os.environ, os.getpid())
         self.door = self._build_door(config)
         self._calendars.changed = self._spread_calendars
@@ -220,7 +229,7 @@ class Bridge:
         questions = Questions(store=store, board=self.board, clock=clock, wake=wake, audit=self._audit, rush=self._rush)
         reporter = Reporter(
             store=store, clock=clock, settings=report_settings, by_mail=config.bounce.mode == "mail",
-            wake_mailer=self._ring("mailer"),
+            wake_mailer=self._ring("mailer"), limit=self._told_today,
             count=lambda action, by: self._meter.reports.labels(action, by).inc(),
         )  # fmt: skip
         duties: dict[str, Duty] = {
@@ -234,6 +243,7 @@ class Bridge:
             "accountant": self.accountant,
             "calendars": self._calendars,
             "gatherer": self._gatherer,
+            **self._alarms.duties(),
             "memory": lean.GiveBack(lambda: self._rush.total),
             "pressure": self._pressure,
             "reporter": ForTheFirst(reporter, self._is_first),
@@ -258,6 +268,11 @@ class Bridge:
         self.dispatcher.wake()
         self._ring("prober")()
         self._gatherer.something_waits()
+        self._alarms.escalator.something_escalates()
+
+    def _wake_senders(self) -> None:
+        self.dispatcher.wake()
+        self._ring("mailer")()
 
     def _ring(self, name: str) -> Callable[[], None]:
         def ring() -> None:
@@ -305,6 +320,7 @@ class Bridge:
             learn=known.learn,
             failpoint=self._failpoint,
             something_waits=self._gatherer.something_waits,
+            something_escalates=self._alarms.escalator.something_escalates,
         )
 
     def _build_door(self, config: Config) -> Door | Team:
@@ -348,6 +364,7 @@ class Bridge:
         callback.add_routes(
             pages, self._entrances, receipts,
             count=lambda gateway, result: self._meter.callbacks.labels(gateway, result).inc(),
+            inbound=self._alarms.inbox.take,
         )  # fmt: skip
         address = parse_listen(self._config.web.listen)
         assert isinstance(address, TcpAddress)  # the configuration's check takes no other
@@ -426,6 +443,7 @@ class Bridge:
         self.dispatcher.throttle = front.known.limits.throttle
         self.dispatcher.preferences = read_preferences(config)
         self._gatherer.settings = build_gather_settings(config)
+        self._alarms.configure(config, self._calendars.by_rota)
         self._ring("accountant")()
         if config.gateways != self._config.gateways:
             self._retired += self.board.replace(build_carriers(config, self._clock, self._meter))

@@ -23,6 +23,10 @@ NAMES = (
     "after report",
     "before a gathering closes",
     "after a gathering closed",
+    "before an escalation step",
+    "after an escalation step",
+    "after an SMS came in",
+    "before an SMS is settled",
     "after recovery",
     "draining",
 )

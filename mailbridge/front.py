@@ -12,6 +12,7 @@ from datetime import datetime
 
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.model import Config
+from mailbridge.escalation.chains import Chains
 from mailbridge.intake.address import Addresses, quote_local
 from mailbridge.intake.compose import Composer
 from mailbridge.intake.numbers import NumberPolicy
@@ -68,7 +69,7 @@ def build_gathers(config: Config, decide: Decide | None = None) -> Gathers | Non
     def gather(mail: Mail, planned: Planned, now: datetime) -> Gather | None:
         if planned.decision.action in {Action.HOLD, Action.DROP}:
             return None
-        return handling.gather((decide or decided)(mail, planned), planned.recipient, planned.message, now)
+        return handling.gather((decide or decided)(mail, planned), planned.recipient, planned.bare, now)
 
     return gather
 
@@ -85,6 +86,7 @@ def build_planner(config: Config, doorman: Addresses) -> Planner:
     return Planner(
         composer=Composer(config.message), profiles=load_profiles(config.profiles), rules=Rules(config.rules),
         resolve=resolve, profile=config.message.profile, rights=read_rights(config.users, config.numbers),
+        chains=Chains(config, Directory(config, {})),
     )  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from mailbridge.gateway.contract import Batch, Gateway, StatusQuery
 from mailbridge.model.outcome import Outcome
 from mailbridge.model.reply import Reply
 from mailbridge.queue.contract import Change, Claims, NewMail, PutResult, Report, Store
+from mailbridge.queue.escalations import Advance
 from mailbridge.queue.kept import Closing
 
 # a second sample beside each counter that says when it was made: the process's start, which nobody asked for
@@ -65,6 +66,16 @@ class Meter:
         self.callbacks = Counter(
             "mailbridge_callbacks", "Callbacks by what was made of them", ["gateway", "result"], registry=registry
         )
+        self.inbound = Counter(
+            "mailbridge_inbound", "SMS that came in, by what was made of them", ["gateway", "result"], registry=registry
+        )
+        self.escalations = Counter(
+            "mailbridge_escalations", "What became of alerts that somebody has to answer", ["event"], registry=registry
+        )
+        self.heartbeats = Counter(
+            "mailbridge_heartbeats", "Signs of life to the outside, by what became of them", ["result"],
+            registry=registry,
+        )  # fmt: skip
         self._begin_at_zero()
 
     def _begin_at_zero(self) -> None:
@@ -74,6 +85,8 @@ class Meter:
         for action in Report:
             for by in ("mail", "log"):
                 self.reports.labels(action.value, by)
+        for event in ("escalated", "acknowledged", "escalation ended"):
+            self.escalations.labels(event)
 
     def count_rejected(self, reply: Reply) -> None:
         """Count a refusal by its code and enhanced code: ``550 5.1.1``."""
@@ -120,6 +133,15 @@ class _MeteredStore:
         self._meter.count_events(Tally(events))
         return applied
 
+    async def advance(self, advance: Advance) -> bool:
+        done = await self._store.advance(advance)
+        if done:
+            queued = () if advance.mail is None else advance.mail.messages
+            self._meter.count_events(
+                Tally([*(change.event for change in advance.changes if change.event), *("queued" for _ in queued)])
+            )
+        return done
+
     async def close_gathering(self, closing: Closing) -> bool:
         closed = await self._store.close_gathering(closing)
         if closed:
@@ -150,10 +172,13 @@ class _MeteredGateway:
     async def balance(self) -> Any:
         return await self._timed("balance")
 
-    async def _timed(self, method: str, *arguments: Any) -> Any:
+    async def inbox(self, **asked: Any) -> Any:
+        return await self._timed("inbox", **asked)
+
+    async def _timed(self, method: str, *arguments: Any, **named: Any) -> Any:
         began = self._clock.monotonic()
         try:
-            return await getattr(self._gateway, method)(*arguments)
+            return await getattr(self._gateway, method)(*arguments, **named)
         finally:
             self._meter.requests.labels(self._gateway.name, method).observe(self._clock.monotonic() - began)
 

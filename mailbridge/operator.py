@@ -14,6 +14,7 @@ import structlog
 from mailbridge.clock import Clock
 from mailbridge.errors import StoreError
 from mailbridge.queue.contract import GatewayState, OutgoingMail, Store, StoredMessage
+from mailbridge.queue.escalations import FoundEscalation
 from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.notice import build_notice
 
@@ -60,6 +61,17 @@ class OperatorNotices:
             f"Message {row.id} to {row.message.phone} may or may not have been sent (gateway {row.gateway}, "
             f"gateway id {row.gateway_id}).\nLook: mailbridge queue show {row.id}\n"
             f"Then: mailbridge queue release {row.id}, or mailbridge queue cancel {row.id}\n",
+        )
+
+    def nobody_answered(self, found: FoundEscalation) -> None:
+        """Tell that all steps of a chain were taken, and nobody has answered."""
+        one = found.escalation
+        log.error("nobody answered", id=one.mail_id, escalation=one.chain, number=one.number)
+        self._mail(
+            f"Nobody has answered {one.mail_id} ({one.chain})",
+            f"All steps of the escalation {one.chain} were taken, and nobody has answered mail {one.mail_id}.\n"
+            f"Look: mailbridge queue show {one.mail_id}\nAn answer is still taken: OK {one.number} by SMS, or "
+            f"mailbridge ack {one.mail_id}\n",
         )
 
     def budget_used(self, percent: int, config: str, name: str, *, spent: str, until: datetime) -> None:

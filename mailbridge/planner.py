@@ -11,15 +11,19 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from secrets import randbelow
 
 from mailbridge.errors import IntakeError
+from mailbridge.escalation.chains import Chain, Chains, Draw, escalate
 from mailbridge.intake.compose import EVERYBODYS, Candidate, Composer
+from mailbridge.intake.options import Options
 from mailbridge.intake.rights import Rights
 from mailbridge.model.alert import Alert, Event
 from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
 from mailbridge.model.message import Message
 from mailbridge.model.reading import Reading
 from mailbridge.profiles.reader import Profiles
+from mailbridge.queue.escalations import Escalate
 from mailbridge.rules.engine import NO_RULE, Action, Decision, Facts, Rules, Step
 
 _EVENTS = {event.value: event for event in Event}
@@ -36,11 +40,34 @@ class Planned:
     recipient: Recipient
     reading: Reading
     decision: Decision = NO_RULE
+    #: the chain it begins, and what the store needs to know of it; None: nobody has to answer
+    chain: Chain | None = None
+    escalate: Escalate | None = None
+
+    @property
+    def bare(self) -> Message:
+        """Return the message without the line that is another one each time."""
+        if self.chain is None:
+            return self.message
+        return replace(self.message, text=self.message.text.rpartition("\n")[0])
 
 
-def _planned(message: Message, recipient: Recipient, decision: Decision, reading: Reading) -> Planned:
+_Wanted = tuple[Recipient, Decision, Reading]
+_Begun = tuple[Chain, Escalate]
+
+
+def _ending(options: Options, begun: _Begun) -> Options:
+    chain, wanted = begun
+    return replace(options, ending=chain.line(wanted.numbers[0]))
+
+
+def _planned(
+    wanted: _Wanted, place: int, message: Message, *, chained: Mapping[int, str], begins: Mapping[str, _Begun]
+) -> Planned:
+    recipient, decision, reading = wanted
     named = message if decision is NO_RULE else replace(message, rule=decision.rule)
-    return Planned(message=named, recipient=recipient, reading=reading, decision=decision)
+    chain, asked = begins[chained[place]] if place in chained else (None, None)
+    return Planned(message=named, recipient=recipient, reading=reading, decision=decision, chain=chain, escalate=asked)
 
 
 def alert_of(reading: Reading) -> Alert:
@@ -60,21 +87,18 @@ class Planner:
     """
 
     def __init__(
-        self,
-        *,
-        composer: Composer,
-        profiles: Profiles,
-        rules: Rules,
-        resolve: Resolve,
-        profile: str = "auto",
-        rights: Mapping[str, Rights] | None = None,
-    ) -> None:
+        self, *, composer: Composer, profiles: Profiles, rules: Rules, resolve: Resolve, profile: str = "auto",
+        rights: Mapping[str, Rights] | None = None, chains: Chains | None = None, draw: Draw = randbelow,
+    ) -> None:  # fmt: skip
+        """*rights* by a user's name; *draw* chooses the numbers that answers name."""
         self._composer = composer
         self._profiles = profiles
         self._rules = rules
         self._resolve = resolve
         self._profile = profile
         self._rights = rights or {}
+        self._chains = chains
+        self._draw = draw
 
     def plan(
         self, mail: Mail, recipients: Sequence[Recipient], *, sender: str, client: Client, now: datetime
@@ -85,7 +109,7 @@ class Planner:
         """
         reading = self._profiles.read(mail, self._profile)
         seen = self._recognised(mail, reading) if self._rules else reading
-        groups: list[list[tuple[Recipient, Decision, Reading]]] = []
+        groups: list[list[_Wanted]] = []
         for named in recipients:
             group = []
             for one in named.each():
@@ -93,10 +117,29 @@ class Planner:
                 own = reading if decision.profile is None else self._profiles.read(mail, decision.profile)
                 group += [(whom, decision, own) for whom in self._whom(one, decision, client)]
             groups.append(group)
-        flat = [(whom, decision.options, own) for group in groups for whom, decision, own in group]
+        begins: dict[str, _Begun] = {}
+        # the place of each message -> the chain it begins
+        chained = {} if not self._chains else self._begin(groups, self._chains, begins)
+        flat = [
+            (whom, decision.options if place not in chained else _ending(decision.options, begins[chained[place]]), own)
+            for place, (whom, decision, own) in enumerate(one for group in groups for one in group)
+        ]
         rights = self._rights.get(client.user or "", EVERYBODYS)
-        messages = iter(self._composer.compose_each(mail, flat, now, rights=rights))
-        return tuple(tuple(_planned(next(messages), *one) for one in group) for group in groups)
+        messages = iter(enumerate(self._composer.compose_each(mail, flat, now, rights=rights)))
+        return tuple(
+            tuple(_planned(one, *next(messages), chained=chained, begins=begins) for one in group) for group in groups
+        )
+
+    def _begin(self, groups: Sequence[Sequence[_Wanted]], chains: Chains, begins: dict[str, _Begun]) -> dict[int, str]:
+        """Fill *begins* by name, one for all messages of a chain; return which message begins which."""
+        chained = {}
+        for place, (whom, decision, own) in enumerate(one for group in groups for one in group):
+            chain = chains.chain_of(whom, named=decision.escalation, event=own.event)
+            if chain is not None and decision.action is not Action.DROP:
+                chained[place] = chain.name
+                if chain.name not in begins:
+                    begins[chain.name] = (chain, escalate(chain, self._draw))
+        return chained
 
     def plan_received(self, received: ReceivedMail, mail: Mail) -> tuple[tuple[Planned, ...], ...]:
         """Return the messages of *received*, which reads as *mail*. Raises: Rejected."""

@@ -127,11 +127,13 @@ class Reception:
         learn: Callable[[PutResult], None] = lambda _result: None,
         failpoint: Callable[[str], None] = lambda _name: None,
         something_waits: Callable[[], None] = lambda: None,
+        something_escalates: Callable[[], None] = lambda: None,
     ) -> None:
-        """*something_waits* is rung where something may wait for others now."""
+        """*something_waits* is rung where something may wait for others now, *something_escalates* for an answer."""
         self._settings = settings
         self._reader = reader
         self._something_waits = something_waits
+        self._something_escalates = something_escalates
         self._store = store
         self._watch = watch
         self._pressure = pressure
@@ -180,6 +182,8 @@ class Reception:
             self._wake()
             if any(message.gather is not None for message in new.messages):
                 self._something_waits()
+            if any(message.escalate is not None for message in new.messages):
+                self._something_escalates()
             awaited = verdicts if self._takes_messages(new.user) else None
             outcomes = await self._verdict(awaited, at_least_s=delay_s)
         answers = verdict_replies(new.id, ids, result, outcomes, each=each)
@@ -236,6 +240,7 @@ def prepare(
             expires_at=now + timedelta(seconds=one.decision.lifetime_s or settings.lifetime_s),
             dedupe=() if is_repeatable else _dedupe_keys(received, mail, one.message, now),
             gather=None if gathers is None else _apart(gathers(mail, one, now), received.client.user, settings.apart),
+            escalate=one.escalate,
         )
         for number, one in enumerate(planned, start=1)
     )  # fmt: skip

@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "lean": (set(), "what the daemon does for its memory: before anything else is imported, and after a burst"),
     "loops": ({"clock", "errors"}, "the shape of a duty, not what it does"),
     "meter": (
-        {"clock", "gateway.contract", "model", "queue.contract", "queue.kept"},
+        {"clock", "gateway.contract", "model", "queue.contract", "queue.escalations", "queue.kept"},
         "counts at the two ports and alters nothing that passes",
     ),
     "model": (set(), "values know nothing but values"),
@@ -58,7 +58,29 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "planner": (
         {"errors", "intake.compose", "intake.rights", "model", "profiles.reader", "rules.engine"},
+        {
+            "errors", "escalation.chains", "intake.compose", "intake.options", "model", "profiles.reader",
+            "queue.escalations", "rules.engine",
+        },
         "profile, rules and composing in their order",
+    ),
+    "escalation": (
+        {
+            "clock", "config.check_alarms", "config.check_people", "config.model", "config.model_alarms", "errors",
+            "model", "people.directory", "queue.contract", "queue.escalations",
+        },
+        "who is told next and what counts as an answer; neither sends nor reads mail",
+    ),
+    "inbound": (
+        {"clock", "delivery.board", "delivery.breaker", "gateway.contract", "model", "queue.contract", "queue.escalations"},
+        "keeps what comes in, and knows of no SMS what it means",
+    ),
+    "alarms": (
+        {
+            "clock", "config.model", "delivery.board", "escalation", "inbound", "loops", "meter", "model", "operator",
+            "people.directory", "people.rota", "queue.contract", "queue.escalations", "report",
+        },
+        "escalation and inbound, put together from the configuration; a part of ``app``",
     ),
     "queue": ({"errors", "model"}, "keeps what was promised, whoever asks; knows neither SMTP nor HTTP"),
     "gateway": ({".", "clock", "config.model", "errors", "model"}, "a carrier does not know who sends through it"),
@@ -98,7 +120,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "front": (
         {
-            "clock", "config.model", "intake", "limiter", "model", "people.directory", "people.handling",
+            "clock", "config.model", "escalation.chains", "intake", "limiter", "model", "people.directory", "people.handling",
             "people.rota", "planner", "profiles.load", "queue.contract", "queue.kept", "reception", "report.policy",
             "rules.engine",
         },
@@ -112,9 +134,12 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"clock", "errors", "limiter", "meter", "model", "queue.contract", "reception", "smtp.contract"},
         "what the door talks to, exchanged by a reload",
     ),
-    "operator": ({"clock", "errors", "queue.contract", "report.dsn", "report.notice"}, "writes notices"),
+    "operator": (
+        {"clock", "errors", "queue.contract", "queue.escalations", "report.dsn", "report.notice"}, "writes notices",
+    ),
     "admin": (
-        {"clock", "config.model", "errors", "model", "queue.contract"}, "works on a store, never on a running process",
+        {"clock", "config.model", "errors", "escalation.answers", "model", "queue.contract", "queue.escalations"},
+        "works on a store, never on a running process",
     ),
     "listing": ({"admin", "config.units", "queue.contract"}, "how a list is asked for and written"),
     "clerk": (
@@ -142,7 +167,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "app": (
         {
-            "clock", "config", "delivery", "front", "gateway", "in_force", "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator",
+            "alarms", "clock", "config", "delivery", "front", "gateway", "in_force", "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator",
             "people", "pressure", "queue.contract", "queue.kept", "reception", "report", "smtp", "web", "workers.team",
         },
         "the only file that knows all parts",
@@ -184,6 +209,8 @@ LIBRARIES: dict[str, set[str]] = {
         "app",
         "cli",
         "delivery",
+        "escalation",
+        "inbound",
         "lean",
         "limiter",
         "log",

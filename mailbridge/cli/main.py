@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str, str]] = {
     "sendmail": ("sendmail", "sendmail", "Drop-in for /usr/sbin/sendmail."),
     "queue": ("queue", "queue", "The queue and its history."),
     "gateways": ("gateways", "gateways", "State of each gateway; probe, suspend, resume."),
+    "ack": ("ack", "ack", "Answer an alert; without an id, list those that wait for an answer."),
     "oncall": ("oncall", "oncall", "Who is on duty now and in the next two weeks."),
     "balance": ("gateways", "balance", "Money left on each gateway's account."),
     "status": ("gateways", "status", "What the gateway says of a message now."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from mailbridge.config.addresses import TcpAddress, parse_listen
+from mailbridge.config.check_alarms import check_alarms
 from mailbridge.config.check_gateways import check_gateways
 from mailbridge.config.check_people import check_people
 from mailbridge.config.check_rules import check_rules
@@ -29,6 +30,7 @@ def check(config: Config, findings: Findings, *, need_gateway: bool) -> list[Pro
     _check_message(config, findings)
     check_gateways(config, findings, need_gateway=need_gateway)
     check_people(config, findings)
+    check_alarms(config, findings)
     _check_queue(config, findings)
     _check_bounce(config, findings)
     _check_web(config, findings)

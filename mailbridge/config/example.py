@@ -42,7 +42,7 @@ _WRITTEN = {
     "log.format": "json",
 }
 #: what the user's own name is in the example; else ``main``
-_NAMES = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night"}
+_NAMES = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night", "escalation": "ops"}
 #: nobody needs them to begin with
 _HIDDEN = frozenset({"users", "rules", "digest.default", *_NAMES})
 #: what a commented key shows where its default is nothing
@@ -114,9 +114,13 @@ _SHOWN = {
     "rules[].to": "[+oncall]",
     "rules[].action": "digest",
     "rules[].quiet": "night",
+    "rules[].escalation": "off",
     "rules[].timezone": "Europe/Moscow",
     "people.<name>.phone": '"+79991234567"',
     "aliases.<name>.rota": "ops",
+    "aliases.<name>.escalation": "ops",
+    "escalation.<name>.then[].call": "oncall",
+    "inbound.poll": "1m",
     "quiet_hours.<name>.from": '"23:00"',
     "quiet_hours.<name>.to": '"07:00"',
     "rotas.<name>.start": "2026-01-05 09:00",

@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from mailbridge.config.model_alarms import Chain, Inbound
 from mailbridge.config.model_people import Alias, Digests, Person, QuietHours, Rota
 from mailbridge.config.model_rules import Rule
 from mailbridge.config.sections import (
@@ -425,6 +426,10 @@ class Config(Section):
         default={}, description="When people are not to be woken, by a name of your own."
     )
     digest: Digests = Field(default=Digests(), description="Storms of alerts: one message for many.")
+    escalation: dict[str, Chain] = Field(
+        default={}, description="Alerts that somebody has to answer, and who is told next, by a name of your own."
+    )
+    inbound: Inbound = Field(default=Inbound(), description="SMS that come in: answers to alerts.")
     bounce: Bounce = Field(default=Bounce(), description="How senders hear of failures.")
     web: Web = Field(default=Web(), description="HTTP: health, metrics, callbacks.")
     log: Log = Field(default=Log(), description="What is written to stdout.")

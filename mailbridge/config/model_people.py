@@ -28,6 +28,9 @@ class Alias(Section):
     )
     rota: str = Field(default="", description="The rota that says who it is now, instead of `to`.")
     quiet: Words = Field(default=[], description="Names of `quiet_hours` that hold for mail to this name.")
+    escalation: str = Field(
+        default="", description="The `escalation` of mail to this name. Empty: the one called as it or its rota."
+    )
 
 
 class Rota(Section):

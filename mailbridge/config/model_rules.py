@@ -89,6 +89,9 @@ class Rule(Section):
     quiet: Words = Field(
         default=[], description="Names of `quiet_hours` that hold for these mails, beside those of their recipients."
     )
+    escalation: str = Field(
+        default="", description="The `escalation` of these mails; `off` for none. Empty: that of their recipients."
+    )
     # ``continue`` is a Python keyword
     continue_: bool = Field(default=False, alias="continue", description="Go on to the rules that follow.")
     timezone: str = Field(

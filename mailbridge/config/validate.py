@@ -76,7 +76,7 @@ def _report(findings: Findings, path: Path, error_type: str, context: dict[str, 
 
 def _unknown_key(path: Path) -> tuple[str, str]:
     key = str(path[-1])
-    if len(path) == 1 and key in future.KEYS:
+    if ".".join(map(str, path)) in future.KEYS:
         return future.NOT_AVAILABLE, "remove it"
     parent = kind_at(path[:-1])
     known = known_keys(parent.model) if isinstance(parent, Keys) else ()

@@ -121,10 +121,12 @@ def decide_receipt(
         "meaning": verdict.text,
         "gateway_id": receipt.gateway_id,
     }
+    # of a call the gateway counts seconds
+    parts = None if row.message.channel == "call" else receipt.parts
     # no attempt number: a receipt proves that this very attempt was taken, whatever came after it
     change = Change(
         message_id=row.id, expect=frozenset({row.state}), to=to, at=now, event=to.value, detail=detail,
-        gateway_id=receipt.gateway_id, price=receipt.price, parts=receipt.parts,
+        gateway_id=receipt.gateway_id, price=receipt.price, parts=parts,
         currency=policy.currency or None, clear_error=True,
         # it was asked about, or told, just now
         next_attempt_at=next_question_at(State.SENT, asked=1, since=now, now=now, poll_s=policy.poll_s),
@@ -140,7 +142,7 @@ def decide_receipt(
     )
     return Change(
         message_id=row.id, expect=frozenset({row.state}), to=to, at=now, event=to.value, detail=detail, error=error,
-        gateway_id=receipt.gateway_id, price=receipt.price, parts=receipt.parts, currency=policy.currency or None,
+        gateway_id=receipt.gateway_id, price=receipt.price, parts=parts, currency=policy.currency or None,
         report=Report.FAILED, report_status=verdict.enhanced,
         report_diagnostic=f"x-smsc; {verdict.code} ({verdict.text})",
     )  # fmt: skip

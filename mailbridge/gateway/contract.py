@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
+from mailbridge.model.inbound import InboundSms
 from mailbridge.model.message import Message
 from mailbridge.model.outcome import Balance, Outcome, Receipt, SmsError, Suspended
 from mailbridge.model.phone import Phone
@@ -60,6 +61,17 @@ class Price:
     currency: str | None = None
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InboxPage:
+    """What a gateway's inbox has after a cursor, oldest first."""
+
+    items: tuple[InboundSms, ...] = ()
+    #: the cursor after it; None where it is empty
+    last_id: int | None = None
+    #: how many entries there were, readable or not
+    count: int = 0
+
+
 class Gateway(Protocol):
     """One account at one carrier."""
 
@@ -89,6 +101,10 @@ class Gateway(Protocol):
 
     async def price(self, message: Message) -> Price | SmsError:
         """Ask what *message* would cost; sends nothing."""
+        ...
+
+    async def inbox(self, *, after_id: int | None, limit: int) -> InboxPage | Suspended | Silence | SmsError:
+        """Ask for up to *limit* SMS that came in after a cursor; None: for those of the last hour."""
         ...
 
     async def aclose(self) -> None:

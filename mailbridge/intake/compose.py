@@ -150,8 +150,8 @@ class Composer:
         for recipient, set_by_rule, reading in wanted:
             options = self._options(asked, recipient, now, set_by_rule, defaults)
             key = (
-                options.text, options.template, options.translit, options.max_parts, options.fit, reading.profile,
-                *self._names_of(recipient, options),
+                options.text, options.template, options.translit, options.max_parts, options.fit, options.ending,
+                reading.profile, *self._names_of(recipient, options),
             )  # fmt: skip
             if (text := written.get(key)) is None:
                 text = written[key] = self._write(mail, recipient, options, reading)
@@ -209,7 +209,7 @@ class Composer:
     def _write_one(self, mail: Mail, recipient: Recipient, options: Options, reading: Reading) -> _Written:
         text, notes = self._text(mail, recipient, options, reading)
         max_parts = (options.line_parts if self._is_line(options, reading) else options.max_parts) or 1
-        written = write(text, options.translit or "0", max_parts, fit=options.fit)
+        written = write(text, options.translit or "0", max_parts, fit=options.fit, ending=options.ending or "")
         return replace(written, notes=notes + written.notes) if notes else written
 
     def _text(
@@ -244,14 +244,16 @@ def candidates(text: str) -> tuple[Candidate, ...]:
     return tuple(found)
 
 
-def write(text: str, translit: str, max_parts: int, *, fit: str | None = None) -> _Written:
+def write(text: str, translit: str, max_parts: int, *, fit: str | None = None, ending: str = "") -> _Written:
     """Decide in which letters *text* goes out and cut it to *max_parts*.
 
     *fit* says how far it may be changed: ``faithful`` not at all, ``folded`` its typography, ``cheapest`` its letters
     and words, too. Of those ways the most faithful of the fewest parts is taken, ready written (``translit=0`` for
     the gateway). Where it is None *translit* decides: ``auto`` is ``cheapest`` without short forms; ``1`` and ``2``
     leave the letters to the gateway: the original text goes out, counted as the gateway will write it.
+    *ending* is a line that stands last, whatever is cut.
     """
+    text = f"{text}\n{ending}" if ending else text
     notes: tuple[str, ...] = ()
     mode = 0
     if fit is not None or translit == AUTO:
@@ -263,15 +265,18 @@ def write(text: str, translit: str, max_parts: int, *, fit: str | None = None) -
         chosen = best.text
     else:
         mode, chosen = int(translit), text
-    as_sent = (lambda part: gateway_translit(part, mode)) if mode else None
-    cut = fit_parts(chosen, max_parts, as_sent=as_sent)
+    head, line, last = chosen.rpartition("\n") if ending else (chosen, "", "")
+    tail = line + last
+    as_sent = (lambda part: gateway_translit(part + tail, mode)) if mode or tail else None
+    kept = fit_parts(head, max_parts, as_sent=as_sent, max_chars=MAX_TEXT_CHARS - len(tail))
+    cut = kept + tail
     alphabet, parts, _ = count_segments(gateway_translit(cut, mode))
-    if cut is not chosen:
+    if kept is not head:
         # the gateway takes no longer text, however many parts are allowed
         by_length = count_segments(gateway_translit(chosen[:MAX_TEXT_CHARS], mode))[1] <= max_parts
         limit = f"{MAX_TEXT_CHARS} characters" if by_length else f"{max_parts} part{'s' * (max_parts != 1)}"
         notes += (f"cut from {len(chosen)} to {len(cut)} characters to fit {limit}",)
-    return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes, is_cut=cut is not chosen)
+    return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes, is_cut=kept is not head)
 
 
 def with_names(mail: Mail) -> Mail:

@@ -68,6 +68,8 @@ class Options:
     template: str | None = None
     #: longest line of a device profile, in parts
     line_parts: int | None = None
+    #: a line that stands last, whatever is cut
+    ending: str | None = None
 
     def over(self, weaker: Options) -> Options:
         """Return these options, completed by *weaker* ones."""

@@ -127,6 +127,8 @@ class Decision:
     digest: Digest | None = None
     #: names of quiet hours, beside those of the recipient
     quiet: tuple[str, ...] = ()
+    #: a name below ``escalation:``, or ``off``; empty: as the recipient has it
+    escalation: str = ""
 
     @property
     def rule(self) -> str | None:
@@ -221,6 +223,7 @@ def _add(decision: Decision, rule: _Compiled) -> Decision:
         gateway=settings.gateway or decision.gateway,
         digest=rule.rule.digest or decision.digest,
         quiet=tuple(dict.fromkeys((*decision.quiet, *rule.rule.quiet))),
+        escalation=rule.rule.escalation or decision.escalation,
     )
 
 

@@ -7,7 +7,7 @@ Only our own trouble is answered 503, because the event must come again then.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 
 import structlog
@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from mailbridge.delivery.questions import Receipts
 from mailbridge.errors import StoreError
 from mailbridge.gateway.smsc.callback import parse_event, verify
+from mailbridge.model.inbound import InboundSms
 from mailbridge.model.outcome import Receipt
 
 log = structlog.get_logger()
@@ -48,8 +49,12 @@ def add_routes(
     receipts: Receipts,
     *,
     count: Callable[[str, str], None] = lambda _gateway, _result: None,
+    inbound: Callable[[InboundSms], Awaitable[bool]],
 ) -> None:
-    """Serve the callback page of each gateway that has one; *count* hears gateway and result of each call."""
+    """Serve the callback page of each gateway that has one; *count* hears gateway and result of each call.
+
+    *inbound* keeps an SMS that came in and says whether it is new.
+    """
 
     async def callback(request: web.Request) -> web.Response:
         entrance = entrances.get(request.match_info["gateway"])
@@ -64,12 +69,14 @@ def add_routes(
             raise web.HTTPForbidden
         event = parse_event(fields, entrance.gateway)
         result = "ignored"
-        if isinstance(event, Receipt):
-            try:
+        try:
+            if isinstance(event, Receipt):
                 result = "taken" if await receipts.take(event) else "unknown"
-            except StoreError:
-                count(entrance.gateway, "failed")
-                return web.Response(status=503, text="try again")
+            elif isinstance(event, InboundSms):
+                result = "inbound" if await inbound(event) else "repeated"
+        except StoreError:
+            count(entrance.gateway, "failed")
+            return web.Response(status=503, text="try again")
         if result == "unknown":
             log.info("callback about nothing of ours", gateway=entrance.gateway, gateway_id=fields.get("id"))
         count(entrance.gateway, result)

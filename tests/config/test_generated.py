@@ -76,7 +76,7 @@ def test_every_line_of_the_example_can_be_put_to_use(tmp_path: Path):
     written = yaml.safe_load(text)
     for path, _ in all_entries():
         here = written
-        name = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night"}.get(
+        name = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night", "escalation": "ops"}.get(
             path.partition(".")[0], "main"
         )
         for step in path.replace("[]", ".0").replace("<name>", name).split("."):

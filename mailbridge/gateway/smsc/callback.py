@@ -21,6 +21,9 @@ from mailbridge.model.phone import Phone, digits_of
 
 #: ITU-T E.164
 _MAX_DIGITS = 15
+#: no SMS is longer, in however many parts
+MAX_TEXT_CHARS = 2000
+_MAX_WORD_CHARS = 40
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +55,7 @@ def verify(fields: Mapping[str, str], secret: str) -> bool:
 
 def parse_event(fields: Mapping[str, str], gateway: str) -> Event | None:
     """Read a callback's form; None where it is none of the known events or lacks what they need."""
-    phone = _phone(fields.get("phone", ""))
+    phone = read_phone(fields.get("phone", ""))
     if phone is None:
         return None
     happened_at = time_of(fields.get("ts", ""))
@@ -60,8 +63,8 @@ def parse_event(fields: Mapping[str, str], gateway: str) -> Event | None:
         return ConfirmationCall(gateway=gateway, phone=phone, called_at=happened_at)
     if "mes" in fields:
         return InboundSms(
-            gateway=gateway, phone=phone, text=fields["mes"], to=fields.get("to", ""), id=fields.get("id", ""),
-            received_at=happened_at,
+            gateway=gateway, phone=phone, text=_bounded(fields["mes"], MAX_TEXT_CHARS),
+            to=_bounded(fields.get("to", "")), id=_bounded(fields.get("id", "")), received_at=happened_at,
         )  # fmt: skip
     status, gateway_id = as_int(fields.get("status")), fields.get("id", "").strip()
     if status is None or not gateway_id:
@@ -89,7 +92,12 @@ def _signed_fields(fields: Mapping[str, str]) -> tuple[str, ...]:
     return tuple(fields.get(name, "") for name in names)
 
 
-def _phone(text: str) -> Phone | None:
+def _bounded(text: str, most: int = _MAX_WORD_CHARS) -> str:
+    """Return *text* as it can be kept: of a fair length, without halves of characters."""
+    return text[:most].encode("utf-8", "replace").decode()
+
+
+def read_phone(text: str) -> Phone | None:
     """Read a number with or without its plus; None for an e-mail address and the like."""
     digits = digits_of(text)
     plain = text.strip().removeprefix("+")

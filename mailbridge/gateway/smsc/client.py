@@ -12,8 +12,9 @@ from collections.abc import Hashable, Mapping, Sequence
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config import model as config
 from mailbridge.errors import NotSent, OutcomeUnknown
-from mailbridge.gateway.contract import Batch, Price, Silence, StatusAnswer, StatusMiss, StatusQuery
+from mailbridge.gateway.contract import Batch, InboxPage, Price, Silence, StatusAnswer, StatusMiss, StatusQuery
 from mailbridge.gateway.smsc import codec, verdict
+from mailbridge.gateway.smsc.inbox import inbox_body, judge_inbox
 from mailbridge.gateway.smsc.line import Line
 from mailbridge.gateway.transport import ConnectorFactory, default_connector
 from mailbridge.model.message import Message
@@ -99,6 +100,13 @@ class SmscGateway:
         """Ask what *message* would cost; sends nothing."""
         parsed = await self._ask("send", codec.price_body(self._line.prefix, message))
         return parsed.error if isinstance(parsed, Unknown) else verdict.judge_price(parsed)
+
+    async def inbox(self, *, after_id: int | None, limit: int) -> InboxPage | Suspended | Silence | SmsError:
+        """Ask for up to *limit* SMS that came in after a cursor; None: for those of the last hour."""
+        parsed = await self._ask("get", inbox_body(self._line.prefix, after_id=after_id, limit=limit))
+        if isinstance(parsed, Unknown):
+            return Silence(parsed.retry_after_s) if parsed.retry_after_s else parsed.error
+        return judge_inbox(parsed, self.name)
 
     async def aclose(self) -> None:
         """Close the connections."""

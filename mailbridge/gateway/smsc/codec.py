@@ -36,7 +36,7 @@ def batch_key(message: Message) -> Hashable | None:
     """
     if message.wanted_id is not None:
         return None
-    shared = (message.sender, message.translit, message.flash, message.time, message.valid)
+    shared = (message.channel, message.sender, message.translit, message.flash, message.time, message.valid)
     return shared if is_list_safe(message.text) else (*shared, message.text)
 
 
@@ -120,6 +120,8 @@ def _options(message: Message) -> str:
         out += f"&translit={message.translit}"
     if message.flash:
         out += "&flash=1"
+    if message.channel == "call":
+        out += "&call=1"
     if message.time:
         out += f"&time={_quote(message.time)}"
     if message.valid:

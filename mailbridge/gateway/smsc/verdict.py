@@ -207,7 +207,9 @@ class _Shares:
         return Accepted(gateway_id=gateway_id, parts=self._parts_of(message), price=price, balance=self._balance)
 
     def _parts_of(self, message: Message) -> int:
-        """The gateway's own count where it can be shared out for certain, else ours."""
+        """The gateway's own count where it can be shared out for certain, else ours; of a call it counts seconds."""
+        if message.channel == "call":
+            return message.parts
         if self._same_text and self._cnt % self._count == 0:
             return self._cnt // self._count
         return message.parts
