@@ -18,7 +18,7 @@ from psycopg.types.string import StrDumperUnknown
 from sqlalchemy import Connection, Engine, NullPool, create_engine, event, insert, select, text
 
 from mailbridge.errors import StoreDamaged, StoreError
-from mailbridge.queue.tables import FIRST_ROWS, NUL_STAND_IN, SCHEMA_REVISION, WORKS_WITH, meta, metadata
+from mailbridge.queue.tables import FIRST_ROWS, IN_POSTGRESQL, NUL_STAND_IN, SCHEMA_REVISION, WORKS_WITH, meta, metadata
 from mailbridge.queue.trouble import FOREIGN, translate
 
 #: one word for all that our processes tell each other
@@ -245,7 +245,8 @@ def _fill_or_check(conn: Connection) -> None:
 def _fill(conn: Connection) -> None:
     # said here and not where the tables are: to name an option of PostgreSQL loads megabytes into every bridge
     for index in (index for table in metadata.tables.values() for index in table.indexes):
-        index.dialect_options["postgresql"]["where"] = index.dialect_options["sqlite"]["where"]
+        own = index.info.get(IN_POSTGRESQL)
+        index.dialect_options["postgresql"]["where"] = text(own) if own else index.dialect_options["sqlite"]["where"]
     metadata.create_all(conn)
     for table, row in FIRST_ROWS:
         conn.execute(insert(table), row)

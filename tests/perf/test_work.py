@@ -20,6 +20,7 @@ import pytest
 from mailbridge.intake import mime, parse
 from mailbridge.model.state import State
 from mailbridge.queue.sqlite import SqliteStore
+from mailbridge.queue.tables import metadata
 from tests.support.clock import START
 from tests.support.house import House, running_house
 from tests.support.programs import until
@@ -209,3 +210,15 @@ async def test_each_mail_and_each_header_field_is_read_once(counted: Counted, pa
     """On the whole way from the door to the gateway a mail is taken apart once, and each of its fields decoded once."""
     await counted.work_of(hand_in(counted.house, range(FIRST, FIRST + 10)))
     assert parsed == {"mails": 10, "fields": 10 * FIELDS}
+
+
+def test_a_row_is_written_without_making_lists() -> None:
+    """SQLite makes the list of an ``IN`` in an index's condition anew for each row: a third of what an INSERT costs."""
+    conditions = {
+        index.name: index.dialect_options["sqlite"]["where"]
+        for table in metadata.tables.values()
+        for index in table.indexes
+    }
+    partial = {name: str(where) for name, where in conditions.items() if where is not None}
+    assert partial
+    assert not [name for name, where in partial.items() if " IN " in where.upper()]

@@ -12,6 +12,7 @@ from mailbridge.model.state import State
 from mailbridge.queue import postgres_listener
 from mailbridge.queue.connect import open_store
 from mailbridge.queue.contract import Filter
+from mailbridge.queue.statements import questions
 from tests.support.postgresql import OWNER, QUEUES, SAFE, queue_url, running_postgresql
 from tests.support.postgresql_proxy import Cut, postgresql_proxy
 from tests.support.queue import BACK_TO_THE_FIRST, change, claim, new_mail, new_message, one
@@ -110,6 +111,21 @@ class TestOpening:
             )
             shapes.append(columns.replace(f"{name}.", ""))
         assert shapes[0] == shapes[1]
+
+    @pytest.mark.parametrize(
+        ("question", "index"),
+        [("expired_rows", "messages_expiry"), ("warnable_rows", "messages_warnable")],
+    )
+    async def test_the_indexes_of_what_is_open_serve_their_questions(self, opened, url, person, question, index):
+        """Their condition is a list here, and the question's is not; one follows from the other."""
+        from sqlalchemy.dialects.postgresql import psycopg as dialect
+
+        await opened(url)
+        compiled = getattr(questions, question).compile(dialect=dialect.dialect())
+        await person.execute("SET enable_seqscan = off; SET enable_bitmapscan = off")
+        asked = {name: 1 if value is None else value for name, value in compiled.params.items()}
+        steps = [step for (step,) in await (await person.execute(f"EXPLAIN {compiled}", asked)).fetchall()]
+        assert any(index in step for step in steps), steps
 
     async def test_the_history_cannot_be_rewritten(self, opened, url, person):
         """Not even by hand."""

@@ -1,13 +1,13 @@
 """Alerts that somebody has to answer, and SMS that come in.
 
-Revision: 0007, after 0004.
+Revision: 0006, after 0005.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0007"
-down_revision = "0004"
+revision = "0006"
+down_revision = "0005"
 
 
 def upgrade() -> None:

@@ -1,15 +1,15 @@
 """What the desk and the API ask and keep.
 
-Revision: 0008, after 0004.
+Revision: 0007, after 0006.
 """
 
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+revision = "0007"
+down_revision = "0006"
 
-_IS_RARE = sa.text("state NOT IN ('queued', 'sending', 'sent', 'delivered')")
+_IS_RARE = sa.text(" AND ".join(f"state <> '{state}'" for state in ("queued", "sending", "sent", "delivered")))
 
 
 def upgrade() -> None:
