@@ -57,9 +57,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "pure: a mail and the time to what is done with it",
     ),
     "planner": (
-        {"errors", "intake.compose", "intake.rights", "model", "profiles.reader", "rules.engine"},
         {
-            "errors", "escalation.chains", "intake.compose", "intake.options", "model", "profiles.reader",
+            "errors", "escalation.chains", "intake.compose", "intake.options", "intake.rights", "model", "profiles.reader",
             "queue.escalations", "rules.engine",
         },
         "profile, rules and composing in their order",
@@ -174,8 +173,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "cli": (
         {
-            ".", "admin", "app", "clerk", "clock", "config", "doctor", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address", "intake.compose",
-            "intake.parse", "lean", "limiter", "listing", "log", "model", "people", "planner", "pressure", "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
+            ".", "admin", "app", "clerk", "clock", "config", "doctor", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address",
+            "lean", "limiter", "listing", "log", "model", "people", "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),

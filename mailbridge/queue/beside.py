@@ -1,9 +1,10 @@
-"""What a queue keeps beside its mails: our own mails and the gateways' states. Part of ``contract``."""
+"""What a queue keeps beside its mails: our own mails, the gateways' states and what they took. Part of ``contract``."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,3 +42,15 @@ class GatewayState:
     def on_trial(self) -> bool:
         """A probe found it well and no message has proved it yet, or its trouble may come back."""
         return not self.suspended and self.code != ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Spend:
+    """What one gateway took for messages handed over in some time."""
+
+    gateway: str
+    #: None where the gateway did not say
+    currency: str | None
+    amount: Decimal
+    messages: int
+    parts: int

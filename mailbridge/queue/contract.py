@@ -24,6 +24,7 @@ from mailbridge.model.outcome import SmsError
 from mailbridge.model.state import State
 from mailbridge.queue.beside import GatewayState as GatewayState  # noqa: PLC0414 - part of this contract
 from mailbridge.queue.beside import OutgoingMail as OutgoingMail  # noqa: PLC0414 - as above
+from mailbridge.queue.beside import Spend as Spend  # noqa: PLC0414 - as above
 from mailbridge.queue.browsing import Browsing
 from mailbridge.queue.cluster import Cluster
 from mailbridge.queue.counting import Counters
@@ -286,18 +287,6 @@ class Filter:
     after_id: str | None = None
     #: the last id to look at
     from_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Spend:
-    """What one gateway took for messages handed over in some time."""
-
-    gateway: str
-    #: None where the gateway did not say
-    currency: str | None
-    amount: Decimal
-    messages: int
-    parts: int
 
 
 # ------------------------------------------------------------------------------------ reports and gateways

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from itertools import islice
 
@@ -40,63 +40,17 @@ from mailbridge.queue.contract import (
 )
 from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
 from mailbridge.queue.memory_alarms import MemoryAlarms
-from mailbridge.queue.memory_browsing import Lines, MemoryBrowsing
+from mailbridge.queue.memory_browsing import MemoryBrowsing
 from mailbridge.queue.memory_counters import LOOKS, Gate
 from mailbridge.queue.memory_escalations import Alarms
-from mailbridge.queue.memory_kept import Kept
 from mailbridge.queue.memory_rows import matches, stored_mail, stored_message
+from mailbridge.queue.memory_tables import Tables
 from mailbridge.queue.prices import Priced, sum_prices
 
 _STANDING = tuple(f.name for f in fields(rules.Standing))
 _QUESTIONABLE = frozenset({State.UNKNOWN, State.SENT})
 _WAITING = frozenset({State.QUEUED, State.UNKNOWN})
 _OPEN = _WAITING | {State.SENDING}
-
-
-@dataclass(slots=True)
-class _Tables:
-    """All rows; dictionaries keep the order of insertion."""
-
-    mails: dict[str, StoredMail] = field(default_factory=dict)
-    messages: dict[str, StoredMessage] = field(default_factory=dict)
-    #: mail id -> when its reports may go out
-    hold: dict[str, datetime] = field(default_factory=dict)
-    #: message id -> node that claimed it last
-    claimed_by: dict[str, str] = field(default_factory=dict)
-    keys: dict[str, rules.KeyOwner] = field(default_factory=dict)
-    history: Lines = field(default_factory=Lines)
-    attempts: dict[tuple[str, str, str], Attempt] = field(default_factory=dict)
-    #: item id -> (mail id, item)
-    items: dict[int, tuple[str, ReportItem]] = field(default_factory=dict)
-    #: items already handed to the mailer or the log
-    reported: set[int] = field(default_factory=set)
-    outgoing: dict[int, OutgoingMail] = field(default_factory=dict)
-    gateways: dict[str, GatewayState] = field(default_factory=dict)
-    kept: Kept = field(default_factory=Kept)
-    next_gateway_id: int = 1
-    serial: int = 0
-
-    def next_serial(self) -> int:
-        self.serial += 1
-        return self.serial
-
-    def of_mail(self, mail_id: str) -> list[StoredMessage]:
-        return [row for row in self.messages.values() if row.mail_id == mail_id]
-
-    def is_told(self, message_id: str, action: Report) -> bool:
-        return any(item.message_id == message_id and item.action is action for _, item in self.items.values())
-
-    def take_back(self, message_id: str) -> None:
-        for id_, (_, item) in list(self.items.items()):
-            if item.message_id == message_id and item.action is Report.FAILED and id_ not in self.reported:
-                del self.items[id_]
-
-    def pending(self, mail_id: str | None = None) -> list[tuple[str, ReportItem]]:
-        return [
-            (owner, item)
-            for id_, (owner, item) in self.items.items()
-            if id_ not in self.reported and mail_id in (None, owner)
-        ]
 
 
 class MemoryStore(MemoryBrowsing, MemoryAlarms):
@@ -106,7 +60,7 @@ class MemoryStore(MemoryBrowsing, MemoryAlarms):
 
     def __init__(self) -> None:
         super().__init__()
-        self._t = _Tables()
+        self._t = Tables()
         self._a = Alarms(messages=self._t.messages, mails=self._t.mails)
 
     async def open(self) -> None:
@@ -496,7 +450,7 @@ class MemoryStore(MemoryBrowsing, MemoryAlarms):
         t.items = {id_: pair for id_, pair in t.items.items() if pair[0] != mail_id}
 
 
-def _due(tables: _Tables, states: frozenset[State], now: datetime) -> list[StoredMessage]:
+def _due(tables: Tables, states: frozenset[State], now: datetime) -> list[StoredMessage]:
     rows = [
         (row.next_attempt_at, row.id, row)
         for row in tables.messages.values()
