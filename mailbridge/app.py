@@ -14,6 +14,7 @@ import random
 import secrets
 import socket
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import structlog
@@ -61,6 +62,7 @@ from mailbridge.report.mailer import Mailer
 from mailbridge.report.relay import Relay
 from mailbridge.report.reporter import DailyLimit, Reporter
 from mailbridge.smtp.activation import inherited_sockets
+from mailbridge.smtp.listener import places_of
 from mailbridge.smtp.server import Door
 from mailbridge.web import callback, health, metrics
 from mailbridge.web.health import Check
@@ -222,6 +224,8 @@ class Bridge:
         self._calendars.changed = self._spread_calendars
         self.web = self._build_web()
         self._tasks: list[asyncio.Task[None]] = []
+        #: doors whose settings are no more, until their last session has ended
+        self._retired_doors: dict[asyncio.Task[None], Door | Team] = {}
 
     # -- building
     def _add_duties(self, report_settings: ReportSettings) -> None:
@@ -407,7 +411,8 @@ class Bridge:
         self._failpoint("draining")
         # a client cut off while it waits for a verdict would send a mail again that is safe on disk
         hurry = asyncio.get_running_loop().call_later(drain_s / 2, self._watch.close)
-        await self.door.stop(drain_s)
+        await asyncio.gather(*(door.stop(drain_s) for door in (self.door, *self._retired_doors.values())))
+        await asyncio.gather(*self._retired_doors, return_exceptions=True)
         hurry.cancel()
         await self.dispatcher.stop(drain_s)
         for loop in self._loops.values():
@@ -433,7 +438,7 @@ class Bridge:
         """
         front = self._build_front(config)
         if config.smtp != self._config.smtp:
-            await self._move_door(config)
+            await self._change_door(config)
         elif isinstance(self.door, Team):
             await self.door.reload(config)
         else:
@@ -459,12 +464,27 @@ class Bridge:
         self.dispatcher.wake()
         self._ring("prober")()
 
-    async def _move_door(self, config: Config) -> None:
-        await self.door.stop(DRAIN_S)
-        self.door = self._build_door(config)
+    async def _change_door(self, config: Config) -> None:
+        """Open a door with the new settings beside the one there is, whose sessions come to their own end.
+
+        The new one accepts on the same sockets, so nobody is turned away in between. Raises: OSError, ValueError.
+        """
+        before, door = self.door, self._build_door(config)
+        handed = before.hand_over()
         try:
-            await self.door.start()
-        except (OSError, ValueError):
-            self.door = self._build_door(self._config)
-            await self.door.start()
-            raise
+            await door.start(handed=handed)
+        finally:
+            for one in handed.values():
+                replace(one, path=None).close()
+        self.door = door
+        kept = handed.keys() & places_of([listener.address for listener in config.smtp.listen])
+        # no mail takes longer, and whoever has nothing to say is gone before
+        limit_s = max(self._config.smtp.data_timeout, self._config.smtp.timeout)
+        retiring = asyncio.create_task(before.retire(limit_s, drain_s=DRAIN_S, kept=kept), name="door of before")
+        self._retired_doors[retiring] = before
+        retiring.add_done_callback(self._forget_door)
+
+    def _forget_door(self, retiring: asyncio.Task[None]) -> None:
+        self._retired_doors.pop(retiring, None)
+        if not retiring.cancelled() and (error := retiring.exception()) is not None:
+            log.error("duty broke", duty="door of before", exc_info=error)

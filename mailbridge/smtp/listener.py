@@ -9,7 +9,7 @@ import os
 import socket
 import stat
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mailbridge.smtp.activation import name_of
@@ -63,12 +63,25 @@ class BoundAddress:
     #: of a unix socket
     path: Path | None = None
 
+    def copy(self) -> BoundAddress:
+        """Return the same with sockets that are closed by themselves."""
+        return replace(self, sockets=tuple(one.dup() for one in self.sockets))
+
     def close(self) -> None:
         """Take no more connections, once the others have closed theirs."""
         for bound in self.sockets:
             bound.close()
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+#: what a door that goes gives to the one that comes, by ``places_of``
+Handed = Mapping[tuple[str, int], BoundAddress]
+
+
+def places_of(addresses: Sequence[str]) -> list[tuple[str, int]]:
+    """Return each address with its number among its equals: port 0 may be written twice, and is two ports."""
+    return [(address, addresses[:place].count(address)) for place, address in enumerate(addresses)]
 
 
 async def bind_address(text: str, *, inherited: Mapping[str, socket.socket] | None = None) -> BoundAddress:
@@ -110,8 +123,24 @@ class OpenListener:
         self._tls = None if site.proxies else site.implicit_tls
         self._servers: list[asyncio.Server] = []
         self._socket_path: Path | None = None
+        #: False while another listener has the socket's name, too
+        self.owns_path = True
         #: where clients find it, as ``host:port``, ``[v6]:port`` or ``unix:/path``
         self.addresses: tuple[str, ...] = ()
+
+    def hand_over(self) -> BoundAddress:
+        """Return copies of what it listens on, for a listener that takes its place; nothing is closed."""
+        return BoundAddress(
+            sockets=tuple(socket.socket(fileno=os.dup(one.fileno())) for own in self._servers for one in own.sockets),
+            addresses=self.addresses,
+            path=self._socket_path,
+        )
+
+    async def take_over(self, handed: BoundAddress) -> None:
+        """Accept on what another listener has *handed* over, which may go on accepting meanwhile. Raises: OSError."""
+        self.owns_path = False
+        await self.open(handed.sockets)
+        self.addresses, self._socket_path = handed.addresses, handed.path
 
     async def open(self, sockets: Sequence[socket.socket] | None = None) -> None:
         """Bind and listen, or accept on *sockets* that somebody else has bound. Raises: OSError, ValueError."""
@@ -168,10 +197,10 @@ class OpenListener:
         for server in self._servers:
             server.close()
         self._servers.clear()
-        if self._socket_path is not None:
+        if self._socket_path is not None and self.owns_path:
             with contextlib.suppress(FileNotFoundError):
                 self._socket_path.unlink()
-            self._socket_path = None
+        self._socket_path = None
 
 
 def _bind_unix(path: Path) -> socket.socket:

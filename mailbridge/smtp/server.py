@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import socket
 import ssl
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 import structlog
 
@@ -17,7 +17,7 @@ from mailbridge.config.model import Listener, Smtp, User
 from mailbridge.model.ids import new_mail_id
 from mailbridge.smtp.bans import Bans
 from mailbridge.smtp.contract import Doorman, Passwords, Reception
-from mailbridge.smtp.listener import OpenListener
+from mailbridge.smtp.listener import BoundAddress, Handed, OpenListener, places_of
 from mailbridge.smtp.passwords import UserPasswords
 from mailbridge.smtp.site import Limits, Log, Roll, Site, parse_networks
 from mailbridge.smtp.tls import build_context, reload_context
@@ -57,6 +57,7 @@ class Door:
         self._bans = bans if bans is not None else Bans(limit=smtp.auth_failures, ban_s=smtp.auth_ban)
         self._inherited = inherited
         self._open: list[OpenListener] = []
+        self._places = places_of([listener.address for listener in smtp.listen])
         self._bound: Sequence[Sequence[socket.socket]] | None = None
         self._contexts: list[tuple[ssl.SSLContext, Listener]] = []
 
@@ -75,24 +76,51 @@ class Door:
         """Octets of mails coming in at this moment."""
         return self._roll.buffered_bytes
 
-    async def start(self, bound: Sequence[Sequence[socket.socket]] | None = None) -> None:
+    async def start(
+        self, bound: Sequence[Sequence[socket.socket]] | None = None, *, handed: Handed | None = None
+    ) -> None:
         """Open every listener, or none. Raises: OSError (address, certificate), ValueError (address, network).
 
         *bound*: the sockets of each listener, where another process has bound them; it also tells where they are.
+        *handed*: what the door before has handed over; whoever hands it closes it.
         """
         # aiosmtpd logs commands, passwords and whole mails below WARNING
         logging.getLogger("mail.log").setLevel(logging.WARNING)
         self._bound = bound
         try:
-            for number, listener in enumerate(self._smtp.listen):
+            for number, (listener, place) in enumerate(zip(self._smtp.listen, self._places, strict=True)):
                 opened = self._prepare(listener)
                 self._open.append(opened)
-                await opened.open(None if bound is None else bound[number])
+                if handed and place in handed:
+                    await opened.take_over(handed[place])
+                else:
+                    await opened.open(None if bound is None else bound[number])
         except BaseException:
-            self._close_listeners()
+            self.close()
             raise
+        for opened in self._open:
+            opened.owns_path = True
         if bound is None:
             self._log.info("listening", addresses=list(self.addresses))
+
+    def hand_over(self) -> dict[tuple[str, int], BoundAddress]:
+        """Return copies of what each listener has bound, for a door that takes this one's place."""
+        return {place: opened.hand_over() for place, opened in zip(self._places, self._open, strict=True)}
+
+    async def retire(self, limit_s: float, *, drain_s: float, kept: Collection[tuple[str, int]] = ()) -> None:
+        """Take no more connections, let sessions come to their own end, at most for *limit_s*, then ``stop``.
+
+        *kept*: which listeners another door has taken over.
+        """
+        for place, opened in zip(self._places, self._open, strict=True):
+            opened.owns_path = place not in kept
+        self.close()
+        await self.wait_for_nobody(limit_s)
+        await self.stop(drain_s)
+
+    async def wait_for_nobody(self, limit_s: float) -> None:
+        """Return when all sessions have ended, or after *limit_s*."""
+        await self._roll.wait_for_nobody(limit_s)
 
     def pause(self) -> None:
         """Leave new connections to the other processes that accept on the same sockets; sessions go on."""
@@ -151,12 +179,13 @@ class Door:
         Idle sessions get ``421 4.3.2`` now, those inside DATA after their answer or after *drain_s*.
         May be called again.
         """
-        self._close_listeners()
+        self.close()
         await self._roll.empty(drain_s, linger_s=self._limits.linger_s)
         if self._own_passwords is not None:
             self._own_passwords.close()
 
-    def _close_listeners(self) -> None:
+    def close(self) -> None:
+        """Take no more connections; sessions go on."""
         for opened in self._open:
             opened.close()
         for bound in self._bound or ():

@@ -118,17 +118,18 @@ class Roll:
         self.is_closing = True
         for member in list(self._members):
             member.dismiss()
-        if not await self._wait_for_nobody(drain_s):
+        if not await self.wait_for_nobody(drain_s):
             for member in list(self._members):
                 member.hang_up(reply.SHUTTING_DOWN)
-            if not await self._wait_for_nobody(linger_s):
+            if not await self.wait_for_nobody(linger_s):
                 for member in list(self._members):
                     member.abort()
-                await self._wait_for_nobody(linger_s)
+                await self.wait_for_nobody(linger_s)
         if self._receptions:
             await asyncio.wait(list(self._receptions), timeout=linger_s)
 
-    async def _wait_for_nobody(self, limit_s: float) -> bool:
+    async def wait_for_nobody(self, limit_s: float) -> bool:
+        """Return when nobody is left, or after *limit_s*; tell which."""
         try:
             async with asyncio.timeout(limit_s):
                 await self._nobody.wait()

@@ -13,8 +13,9 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -28,7 +29,7 @@ from mailbridge.limiter import News
 from mailbridge.model.reply import Reply
 from mailbridge.queue.contract import NewMail
 from mailbridge.smtp.bans import Bans
-from mailbridge.smtp.listener import BoundAddress, bind_address
+from mailbridge.smtp.listener import BoundAddress, Handed, bind_address, places_of
 from mailbridge.smtp.tls import build_context
 from mailbridge.workers.channel import Channel, ChannelClosed
 from mailbridge.workers.parcels import pack_error, pack_replies, packing_of, unpack_reply
@@ -130,6 +131,7 @@ class Team:
         self._count_refused = count_refused
         self._clock = clock
         self._bound: list[BoundAddress] = []
+        self._places = places_of([listener.address for listener in config.smtp.listen])
         self._seats: Seats | None = None
         self._members: dict[int, _Member] = {}
         self._attending: list[asyncio.Task[None]] = []
@@ -145,12 +147,18 @@ class Team:
         return tuple(address for bound in self._bound for address in bound.addresses)
 
     # -- starting
-    async def start(self) -> None:
-        """Open every listener with all workers, or none. Raises: OSError (address, certificate), ValueError."""
+    async def start(self, *, handed: Handed | None = None) -> None:
+        """Open every listener with all workers, or none. Raises: OSError (address, certificate), ValueError.
+
+        *handed*: what the door before has handed over; whoever hands it closes it.
+        """
         self._read_certificates(self._config)
         try:
-            for listener in self._config.smtp.listen:
-                self._bound.append(await bind_address(listener.address, inherited=self._inherited))
+            for place in self._places:
+                if handed and place in handed:
+                    self._bound.append(handed[place].copy())
+                else:
+                    self._bound.append(await bind_address(place[0], inherited=self._inherited))
             count = self._config.smtp.workers
             self._seats = Seats(count)
             first = [asyncio.get_running_loop().create_future() for _ in range(count)]
@@ -162,6 +170,9 @@ class Team:
                 if trouble:
                     raise OSError(f"a worker did not start: {trouble}")
         except BaseException:
+            # the door before still answers by that name
+            pairs = zip(self._places, self._bound, strict=False)
+            self._bound = [replace(one, path=None) if handed and place in handed else one for place, one in pairs]
             await self.stop(0)
             raise
         log.info("listening", addresses=list(self.addresses), workers=count)
@@ -316,6 +327,23 @@ class Team:
     async def _follow(self, member: _Member, config: Config) -> None:
         if await _order(member, "follow", pickle.dumps(needs_of_door(config)), limit_s=_FOLLOW_S):
             member.process.kill()
+
+    def hand_over(self) -> dict[tuple[str, int], BoundAddress]:
+        """Return copies of what each listener has bound, for a door that takes this one's place."""
+        return {place: bound.copy() for place, bound in zip(self._places, self._bound, strict=True)}
+
+    async def retire(self, limit_s: float, *, drain_s: float, kept: Collection[tuple[str, int]] = ()) -> None:
+        """Take no more connections, let sessions come to their own end, at most for *limit_s*, then ``stop``.
+
+        *kept*: which listeners another door has taken over.
+        """
+        self._closing.set()
+        for place, bound in zip(self._places, self._bound, strict=True):
+            (replace(bound, path=None) if place in kept else bound).close()
+        self._bound.clear()
+        members = [member for member in self._members.values() if member.is_up]
+        await asyncio.gather(*(_order(one, "retire", limit_s, limit_s=limit_s + _STOP_LATE_S) for one in members))
+        await self.stop(drain_s)
 
     async def stop(self, drain_s: float = 10.0) -> None:
         """Close the addresses, let the workers finish as a ``Door`` does, and return when their processes have ended.
