@@ -412,7 +412,8 @@ class Bridge:
         # a client cut off while it waits for a verdict would send a mail again that is safe on disk
         hurry = asyncio.get_running_loop().call_later(drain_s / 2, self._watch.close)
         await asyncio.gather(*(door.stop(drain_s) for door in (self.door, *self._retired_doors.values())))
-        await asyncio.gather(*self._retired_doors, return_exceptions=True)
+        for retiring in tuple(self._retired_doors):
+            retiring.cancel()
         hurry.cancel()
         await self.dispatcher.stop(drain_s)
         for loop in self._loops.values():

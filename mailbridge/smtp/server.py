@@ -5,6 +5,7 @@ It delivers nothing: mails go to the reception that was handed in.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import socket
 import ssl
@@ -21,6 +22,9 @@ from mailbridge.smtp.listener import BoundAddress, Handed, OpenListener, places_
 from mailbridge.smtp.passwords import UserPasswords
 from mailbridge.smtp.site import Limits, Log, Roll, Site, parse_networks
 from mailbridge.smtp.tls import build_context, reload_context
+
+#: from an accepted connection to its session
+_ENTERING_S = 0.5
 
 
 class Door:
@@ -119,7 +123,12 @@ class Door:
         await self.stop(drain_s)
 
     async def wait_for_nobody(self, limit_s: float) -> None:
-        """Return when all sessions have ended, or after *limit_s*."""
+        """Return when all sessions have ended, or after *limit_s*; to be called when the listeners are closed.
+
+        Who was accepted just before has no session yet: with implicit TLS not until the handshake is done.
+        """
+        is_implicit = any(listener.tls == "implicit" for listener in self._smtp.listen)
+        await asyncio.sleep(min(limit_s, self._limits.handshake_s if is_implicit else _ENTERING_S))
         await self._roll.wait_for_nobody(limit_s)
 
     def pause(self) -> None:

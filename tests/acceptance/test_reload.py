@@ -7,6 +7,7 @@ import contextlib
 import signal
 import smtplib
 import socket
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import pytest
 import yaml
 
 from tests.support.bridge import Bridge, running_bridge
+from tests.support.certificates import Certificates
 from tests.support.programs import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers")]
@@ -161,6 +163,39 @@ async def test_under_load_no_mail_is_lost_or_refused(tmp_path: Path) -> None:
         await until(lambda: len({event["id"] for event in bridge.events_called("queued")}) == len(sent))
 
 
+async def test_who_is_still_shaking_hands_is_let_in(tmp_path: Path) -> None:
+    """Accepted before the change, its TLS begun after it: a mail goes through, by the settings it came for."""
+    certificates = Certificates(tmp_path)
+    listener = certificates.listener("implicit", address="127.0.0.1:0")
+
+    def send(sock: socket.socket) -> int:
+        with (
+            certificates.client.wrap_socket(sock, server_hostname="localhost") as inside,
+            inside.makefile("rb") as said,
+        ):
+            said.readline()
+            for line in (
+                "EHLO c",
+                "MAIL FROM:<a@example.org>",
+                "RCPT TO:<+79990000001@sms.local>",
+                "DATA",
+                "\r\nx\r\n.",
+            ):
+                inside.sendall(f"{line}\r\n".encode())
+                while (answer := said.readline())[3:4] == b"-":
+                    pass
+            return int(answer[:3])
+
+    async with running_bridge(tmp_path, {"smtp": {"listen": [listener]}}) as bridge:
+        with socket.create_connection(("127.0.0.1", bridge.port), timeout=20) as sock:
+            # once the other is in, this one has been accepted
+            with socket.create_connection(("127.0.0.1", bridge.port), timeout=20) as other:
+                assert await asyncio.to_thread(send, other) == 250
+            await reload(bridge, max_message_size="1MB")
+            await asyncio.sleep(1)
+            assert await asyncio.to_thread(send, sock) == 250
+
+
 async def test_a_listener_that_cannot_be_opened_changes_nothing(tmp_path: Path) -> None:
     """The old door serves on, on its port and its unix socket, and takes the right settings afterwards."""
     path = tmp_path / "door"
@@ -222,7 +257,9 @@ async def test_sigterm_does_not_wait_for_the_old_door(tmp_path: Path) -> None:
         held = await Client.greeted(bridge.port)
         await reload(bridge, max_message_size="1MB")
         young = await Client.greeted(bridge.port)
+        began = time.monotonic()
         assert await bridge.stop() == 0
+        assert time.monotonic() - began < 15
         for one in (held, young):
             with contextlib.suppress(ConnectionError):
                 assert (await one.hear())[:9] in {"421 4.3.2", ""}
