@@ -115,6 +115,8 @@ def _to_json(_logger: object, level: str, event: EventDict, *, is_masked: bool) 
             # a text that needs no care, as nearly all do, takes no call but the quoting
             is_plain = len(value) <= _MAX_FIELD_CHARS and not (is_masked and key in _PHONE_FIELDS)
             line += f', "{_key(key)}": {_quote(value if is_plain else _readable(key, value, is_masked=is_masked))}'
+        elif value is None:
+            line += f', "{_key(key)}": null'
         else:
             line += f', "{_key(key)}": {value if type(value) is int else _ENCODER.encode(value)}'
     return line + "}"

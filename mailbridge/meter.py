@@ -44,6 +44,8 @@ class Meter:
             registry=registry,
         )  # fmt: skip
         self.events = Counter("mailbridge_events", "Events in the lives of messages", ["event"], registry=registry)
+        #: looked up once, as above
+        self._known_events = {event: self.events.labels(event) for event in _EVENTS}
         self.outcomes = Counter(
             "mailbridge_outcomes", "What became of handing messages to a gateway", ["gateway", "outcome"],
             registry=registry,
@@ -80,8 +82,6 @@ class Meter:
 
     def _begin_at_zero(self) -> None:
         """Show the known series before anything happened, so that their first increase is seen."""
-        for event in _EVENTS:
-            self.events.labels(event)
         for action in Report:
             for by in ("mail", "log"):
                 self.reports.labels(action.value, by)
@@ -95,7 +95,7 @@ class Meter:
     def count_events(self, tally: Mapping[str, int]) -> None:
         """Count events by name."""
         for event, count in tally.items():
-            self.events.labels(event).inc(count)
+            (self._known_events.get(event) or self.events.labels(event)).inc(count)
 
 
 class _MeteredStore:
@@ -115,8 +115,12 @@ class _MeteredStore:
             self._meter.mails_known.inc()
             return result
         self._meter.mails_taken.inc()
-        events = Tally(message.state.value for message in mail.messages if message.id not in result.duplicates)
-        self._meter.count_events(events | {"suppressed": known} if known else events)
+        events: dict[str, int] = {"suppressed": known} if known else {}
+        for message in mail.messages:
+            if message.id not in result.duplicates:
+                event = message.state.value
+                events[event] = events.get(event, 0) + 1
+        self._meter.count_events(events)
         return result
 
     async def claim(self, **asked: Any) -> Claims:

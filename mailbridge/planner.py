@@ -113,7 +113,10 @@ class Planner:
         for named in recipients:
             group = []
             for one in named.each():
-                decision = self._rules.decide(Facts(mail, sender, one, client, now, seen)) if self._rules else NO_RULE
+                if not self._rules:
+                    group.append((one, NO_RULE, reading))
+                    continue
+                decision = self._rules.decide(Facts(mail, sender, one, client, now, seen))
                 own = reading if decision.profile is None else self._profiles.read(mail, decision.profile)
                 group += [(whom, decision, own) for whom in self._whom(one, decision, client)]
             groups.append(group)

@@ -95,6 +95,8 @@ class Composer:
         #: the administrator asks for nothing of their own: a profile's line stands in its place
         self._takes_lines = settings.text == MessageDefaults.model_fields["text"].default
         self._fit = settings.fit
+        #: what holds where nobody asked for anything, which is most mails
+        self._unasked = self._completed(NOTHING, NOTHING)
 
     def compose(
         self,
@@ -181,6 +183,9 @@ class Composer:
         A profile's line is one part unless more was asked for.
         """
         own = asked.over(_address_options(recipient, now))
+        return self._unasked if own is NOTHING and set_by_rule is NOTHING else self._completed(own, set_by_rule)
+
+    def _completed(self, own: Options, set_by_rule: Options) -> Options:
         said = own.over(set_by_rule)
         fit_ = said.fit
         if fit_ is None or (own.translit is not None and own.fit is None):
@@ -265,13 +270,15 @@ def write(text: str, translit: str, max_parts: int, *, fit: str | None = None, e
         chosen = best.text
     else:
         mode, chosen = int(translit), text
-    head, line, last = chosen.rpartition("\n") if ending else (chosen, "", "")
-    tail = line + last
-    as_sent = (lambda part: gateway_translit(part + tail, mode)) if mode or tail else None
-    kept = fit_parts(head, max_parts, as_sent=as_sent, max_chars=MAX_TEXT_CHARS - len(tail))
-    cut = kept + tail
-    alphabet, parts, _ = count_segments(gateway_translit(cut, mode))
-    if kept is not head:
+    alphabet, parts, _ = count_segments(gateway_translit(chosen[: MAX_TEXT_CHARS + 1], mode))
+    cut = chosen
+    if parts > max_parts or len(chosen) > MAX_TEXT_CHARS:
+        head, line, last = chosen.rpartition("\n") if ending else (chosen, "", "")
+        tail = line + last
+        as_sent = (lambda part: gateway_translit(part + tail, mode)) if mode or tail else None
+        cut = fit_parts(head, max_parts, as_sent=as_sent, max_chars=MAX_TEXT_CHARS - len(tail)) + tail
+        alphabet, parts, _ = count_segments(gateway_translit(cut, mode))
+    if cut is not chosen:
         # the gateway takes no longer text, however many parts are allowed
         by_length = count_segments(gateway_translit(chosen[:MAX_TEXT_CHARS], mode))[1] <= max_parts
         limit = f"{MAX_TEXT_CHARS} characters" if by_length else f"{max_parts} part{'s' * (max_parts != 1)}"

@@ -12,6 +12,8 @@ from mailbridge.intake.clean import clean_text
 
 #: a line drawn with signs; ``~`` is left alone: the gateway gives it a meaning and a text may be about it
 _RULE = re.compile(r"[-=_*#+|—–─═━·.]{5,}|(?:[-=_*] ){4,}[-=_*]")
+#: what each line of the kinds looked for in ``_undrawn`` begins with
+_DRAWN = frozenset("-=_*#+|—–─═━·.")
 _SIGNATURE = "-- "
 #: a signature whose blank was lost is no longer than this
 _SIGNATURE_LINES = 5
@@ -64,13 +66,10 @@ def tidy_body(text: str, *, reply: bool = False) -> str:
         lines = _cut_history(lines)
     if "--" in text:
         lines = _cut_signature(lines)
-    lines = _cut_quotes(lines, reply=reply)
+    if ">" in text:
+        lines = _cut_quotes(lines, reply=reply)
     lines = _cut_phone_signature(lines)
-    kept = [
-        _unframed(line)
-        for number, line in enumerate(lines)
-        if not (_RULE.fullmatch(line) or (number and _is_underline(line, lines[number - 1])))
-    ]
+    kept = _undrawn(lines)
     return _fold(kept if any(kept) else lines)
 
 
@@ -98,6 +97,17 @@ def _fold(lines: list[str]) -> str:
     while out and not out[-1]:
         out.pop()
     return "\n".join(out)
+
+
+def _undrawn(lines: list[str]) -> list[str]:
+    """Return *lines* without ruled and underlining ones, and without frames around words."""
+    kept = []
+    for number, line in enumerate(lines):
+        if line[:1] not in _DRAWN:
+            kept.append(line)
+        elif not (_RULE.fullmatch(line) or (number and _is_underline(line, lines[number - 1]))):
+            kept.append(_unframed(line))
+    return kept
 
 
 def _is_underline(line: str, above: str) -> bool:

@@ -14,7 +14,7 @@ from mailbridge.queue.browsing import LATENCIES_S, Asked, Event, Page, Tally, is
 
 if TYPE_CHECKING:
     from mailbridge.queue.contract import Filter, HistoryEntry, StoredMessage
-    from mailbridge.queue.memory import _Tables
+    from mailbridge.queue.memory_tables import Tables
 
 
 @dataclass(slots=True)
@@ -37,7 +37,7 @@ class Lines:
 class MemoryBrowsing:
     """Reads the tables of ``MemoryStore``."""
 
-    _t: _Tables
+    _t: Tables
 
     def __init__(self) -> None:
         super().__init__()

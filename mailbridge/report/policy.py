@@ -21,6 +21,8 @@ _AUTO_SUBMITTED_WELCOME = frozenset({"", "no", "auto-generated"})
 _PRECEDENCE_OF_CROWDS = frozenset({"bulk", "junk", "list"})
 #: Message-IDs of reports and notices, ours or another bridge's: an automatic answer that does not say that it is one
 _OUR_REPORT = re.compile(r"<(?:[0-9A-Z]{10}|notice)\.[0-9a-f]{16}@")
+#: fields that tell of an automatic mail
+_TELLING = frozenset({"precedence", "list-id", "content-type", "return-path", "in-reply-to", "references"})
 _PARENTHESES = re.compile(r"([()])")
 _DAEMONS = frozenset({"mailer-daemon", "mailer_daemon"})
 
@@ -54,7 +56,9 @@ def _why_automatic(mail: Mail) -> str | None:
     if _keyword(mail.auto_submitted) not in _AUTO_SUBMITTED_WELCOME:
         return "the mail is an automatic answer (Auto-Submitted)"
     # backwards, so that the first field of a name is the one that counts
-    fields = {name.lower(): value for name, value in reversed(mail.headers)}
+    fields = {known: value for name, value in reversed(mail.headers) if (known := name.lower()) in _TELLING}
+    if not fields:
+        return None
     if _keyword(fields.get("precedence")) in _PRECEDENCE_OF_CROWDS:
         return "the mail was sent to many (Precedence)"
     if "list-id" in fields:
@@ -75,6 +79,8 @@ def _keyword(value: str | None) -> str:
 
 def _without_comments(value: str) -> str:
     """Return *value* without its comments (RFC 5322 3.2.2), which nest and may stand anywhere, in front, too."""
+    if "(" not in value and ")" not in value:
+        return value
     out, depth = [], 0
     for piece in _PARENTHESES.split(value):
         if piece == "(":
