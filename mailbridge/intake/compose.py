@@ -283,7 +283,7 @@ def write(text: str, translit: str, max_parts: int, *, fit: str | None = None, e
         by_length = count_segments(gateway_translit(chosen[:MAX_TEXT_CHARS], mode))[1] <= max_parts
         limit = f"{MAX_TEXT_CHARS} characters" if by_length else f"{max_parts} part{'s' * (max_parts != 1)}"
         notes += (f"cut from {len(chosen)} to {len(cut)} characters to fit {limit}",)
-    return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes, is_cut=kept is not head)
+    return _Written(text=cut, translit=mode, alphabet=alphabet, parts=parts, notes=notes, is_cut=cut is not chosen)
 
 
 def with_names(mail: Mail) -> Mail:
