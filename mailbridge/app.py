@@ -208,7 +208,8 @@ class Bridge:
         self._told_today = DailyLimit()
         self._alarms = Alarms(
             config, store=store, clock=clock, board=self.board, meter=self._meter, notices=self._notices,
-            report_settings=report_settings, limit=self._told_today, is_first=self._is_first, wake=self._wake_senders,
+            report_settings=report_settings, limit=self._told_today, is_first=self._is_first,
+            dispatcher=self.dispatcher, wake=self._wake_senders,
             failpoint=failpoint,
         )  # fmt: skip
         self._gatherer = Gatherer(

@@ -48,6 +48,12 @@ def build_doorman(
     )
 
 
+def address_of(config: Config, word: str) -> str:
+    """Return the address that a number or name of the configuration stands for; an address is its own."""
+    domain = next((name for name, channel in config.smtp.domains.items() if channel == "sms"), "")
+    return word if "@" in word else f"{quote_local(word)}@{domain}"
+
+
 #: what was decided about one message, as far as it may have to wait
 Decide = Callable[[Mail, Planned], Decision]
 
@@ -76,12 +82,10 @@ def build_gathers(config: Config, decide: Decide | None = None) -> Gathers | Non
 
 def build_planner(config: Config, doorman: Addresses) -> Planner:
     """Return who decides what becomes of a mail, as *config* has it. Raises ConfigError for bad profiles."""
-    domain = next((name for name, channel in config.smtp.domains.items() if channel == "sms"), "")
 
     def resolve(word: str, client: Client) -> Sequence[Recipient]:
         # what a rule says is the configuration's own word: no user's rights hold for it
-        anybody = replace(client, user=None)
-        return doorman.recipient(word if "@" in word else f"{quote_local(word)}@{domain}", anybody).each()
+        return doorman.recipient(address_of(config, word), replace(client, user=None)).each()
 
     return Planner(
         composer=Composer(config.message), profiles=load_profiles(config.profiles), rules=Rules(config.rules),

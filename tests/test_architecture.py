@@ -74,12 +74,19 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"clock", "delivery.board", "delivery.breaker", "gateway.contract", "model", "queue.contract", "queue.escalations"},
         "keeps what comes in, and knows of no SMS what it means",
     ),
+    "vitals": (
+        {
+            "clock", "config.check_people", "config.model_alarms", "delivery.board", "errors", "model", "people.zones",
+            "queue.contract",
+        },
+        "says that all is well, or keeps silent; nothing waits for it",
+    ),
     "alarms": (
         {
-            "clock", "config.model", "delivery.board", "escalation", "inbound", "loops", "meter", "model", "operator",
-            "people.directory", "people.rota", "queue.contract", "queue.escalations", "report",
+            "clock", "config.model", "delivery.board", "delivery.dispatcher", "delivery.membership", "escalation", "front", "inbound", "loops", "meter", "model", "operator",
+            "people.directory", "people.rota", "queue.contract", "queue.escalations", "report", "vitals",
         },
-        "escalation and inbound, put together from the configuration; a part of ``app``",
+        "escalation, inbound and vitals, put together from the configuration; a part of ``app``",
     ),
     "queue": ({"errors", "model"}, "keeps what was promised, whoever asks; knows neither SMTP nor HTTP"),
     "gateway": ({".", "clock", "config.model", "errors", "model"}, "a carrier does not know who sends through it"),
@@ -186,7 +193,7 @@ LAZY = {"gateway.smsc"}
 
 #: library -> rooms that may import it: the rest of the house would not notice its replacement
 LIBRARIES: dict[str, set[str]] = {
-    "aiohttp": {"cli", "gateway", "people", "simulator", "web"},
+    "aiohttp": {"cli", "gateway", "people", "simulator", "vitals", "web"},
     "aiosmtpd": {"smtp"},
     "aiosmtplib": {"report"},
     "alembic": {"queue"},
@@ -220,6 +227,7 @@ LIBRARIES: dict[str, set[str]] = {
         "reception",
         "report",
         "smtp",
+        "vitals",
         "web",
         "workers",
     },

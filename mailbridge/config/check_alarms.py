@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from mailbridge.config.check_people import CATCH_ALL, bare_number
+from mailbridge.config.check_people import (
+    CATCH_ALL,
+    bare_number,
+    check_targets,
+    is_fetched_safely,
+    parse_days,
+    parse_time_of_day,
+)
 from mailbridge.config.model import Config
 from mailbridge.config.model_alarms import Chain
 from mailbridge.config.tree import Findings, Path
@@ -31,6 +38,20 @@ def check_alarms(config: Config, findings: Findings) -> None:
     for name, alias in config.aliases.items():
         _check_name(config, findings, ("aliases", name, "escalation"), alias.escalation)
     _check_way_in(config, findings)
+    _check_self_test(config, findings)
+    url = config.heartbeat.url
+    if url is not None and not is_fetched_safely(url.get_secret_value()):
+        findings.report(("heartbeat", "url"), "not an https:// address", "write https://…; it is a secret")
+
+
+def _check_self_test(config: Config, findings: Findings) -> None:
+    settings = config.self_test
+    for key, text, read in (("days", settings.days, parse_days), ("time", settings.time, parse_time_of_day)):
+        try:
+            read(text)
+        except ValueError as error:
+            findings.report_error(("self_test", key), error)
+    check_targets(config, findings, ("self_test", "to"), settings.to)
 
 
 def _is_used(config: Config, name: str) -> bool:

@@ -87,7 +87,7 @@ def check_people(config: Config, findings: Findings) -> None:
         elif not alias.rota and not alias.to:
             findings.report(path, "leads to nobody", "write people, numbers or aliases, or rota: and its name")
         place = path if findings.is_list(path) else (*path, "to")
-        _check_targets(config, findings, place, alias.to)
+        check_targets(config, findings, place, alias.to)
     for name, rota in config.rotas.items():
         _check_rota(config, findings, ("rotas", name), rota)
     for name, hours in config.quiet_hours.items():
@@ -107,7 +107,8 @@ def _check_name(findings: Findings, path: Path, name: str) -> None:
         findings.report(path, "the same name in other letters stands here, too", "give one of them another")
 
 
-def _check_targets(config: Config, findings: Findings, path: Path, words: list[str]) -> None:
+def check_targets(config: Config, findings: Findings, path: Path, words: list[str]) -> None:
+    """Report words that are neither people nor aliases nor numbers."""
     known = {name.lower() for name in (*config.people, *config.aliases)}
     for number, word in enumerate(words):
         if bare_number(word) is None and word.lower() not in known:
@@ -119,12 +120,12 @@ def _check_targets(config: Config, findings: Findings, path: Path, words: list[s
 def _check_rota(config: Config, findings: Findings, path: Path, rota: Rota) -> None:
     if rota.timezone:
         check_zone(findings, (*path, "timezone"), rota.timezone)
-    _check_targets(config, findings, (*path, "members"), rota.members)
-    _check_targets(config, findings, (*path, "otherwise"), rota.otherwise)
+    check_targets(config, findings, (*path, "members"), rota.members)
+    check_targets(config, findings, (*path, "otherwise"), rota.otherwise)
     if rota.ics:
         if rota.members or rota.start:
             findings.report((*path, "ics"), "stands beside start: or members:", "write a rotation or a calendar")
-        elif "://" in rota.ics and not _is_fetched_safely(rota.ics):
+        elif "://" in rota.ics and not is_fetched_safely(rota.ics):
             findings.report((*path, "ics"), "neither a file nor an https:// address", "write https://… or a path")
     elif not rota.members:
         findings.report(path, "names nobody", "write members: and start:, or ics:")
@@ -180,7 +181,8 @@ def _check_quiet_names(config: Config, findings: Findings, path: Path, names: li
             findings.report(findings.item_path(path, number), "there are no such quiet hours", hint)
 
 
-def _is_fetched_safely(url: str) -> bool:
+def is_fetched_safely(url: str) -> bool:
+    """Tell whether nobody on the way can read or change what *url* gives."""
     try:
         parts = urlsplit(url)
         host = parts.hostname or ""

@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from mailbridge.config.model_alarms import Chain, Inbound
+from mailbridge.config.model_alarms import Chain, Heartbeat, Inbound, SelfTest
 from mailbridge.config.model_people import Alias, Digests, Person, QuietHours, Rota
 from mailbridge.config.model_rules import Rule
 from mailbridge.config.sections import (
@@ -430,6 +430,10 @@ class Config(Section):
         default={}, description="Alerts that somebody has to answer, and who is told next, by a name of your own."
     )
     inbound: Inbound = Field(default=Inbound(), description="SMS that come in: answers to alerts.")
+    self_test: SelfTest = Field(default=SelfTest(), description="An SMS now and then that says that all is well.")
+    heartbeat: Heartbeat = Field(
+        default=Heartbeat(), description="A sign of life to a service that raises the alarm when it stays away."
+    )
     bounce: Bounce = Field(default=Bounce(), description="How senders hear of failures.")
     web: Web = Field(default=Web(), description="HTTP: health, metrics, callbacks.")
     log: Log = Field(default=Log(), description="What is written to stdout.")

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 
-from mailbridge.config.sections import DAY, Duration, Section, Words
+from mailbridge.config.sections import DAY, Duration, Section, Words, Zone
 
 
 class ChainStep(Section):
@@ -48,3 +48,24 @@ class Inbound(Section):
         description="How often a gateway without `callback_path` is asked for them. 0: never. "
         "Left out: `1m` where there is an `escalation`, else never.",
     )
+
+
+class SelfTest(Section):
+    """An SMS by the calendar that says that all is well: `gateway OK, 812 RUB, 14 sent this week`."""
+
+    to: Words = Field(default=[], description="Who gets it: people, aliases, numbers. Empty: nobody.")
+    days: str = Field(default="mon", description="The weekdays, `mon` or `mon-fri` or `sat, sun`.")
+    time: str = Field(default="09:00", description="The time of day.")
+    timezone: Zone = Field(default="", description="Such as `Europe/Moscow`. Empty: the machine's own.")
+
+
+class Heartbeat(Section):
+    """A sign of life to somebody outside, who raises the alarm when it stays away (a dead man's switch)."""
+
+    url: SecretStr | None = Field(
+        default=None,
+        description="Asked by GET while messages can leave: the queue moves, and a gateway takes them. "
+        "`http://` is for loopback and private addresses.",
+    )
+    every: Duration = Field(default=60.0, ge=1, le=DAY, description="How often.")
+    timeout: Duration = Field(default=10.0, ge=0.1, le=60, description="Longest time of one request.")

@@ -96,7 +96,7 @@ class Composer:
         self._takes_lines = settings.text == MessageDefaults.model_fields["text"].default
         self._fit = settings.fit
         #: what holds where nobody asked for anything, which is most mails
-        self._unasked = self._completed(NOTHING, NOTHING)
+        self._unasked = self._completed(NOTHING, NOTHING, self._defaults)
 
     def compose(
         self,
@@ -183,9 +183,11 @@ class Composer:
         A profile's line is one part unless more was asked for.
         """
         own = asked.over(_address_options(recipient, now))
-        return self._unasked if own is NOTHING and set_by_rule is NOTHING else self._completed(own, set_by_rule)
+        if own is NOTHING and set_by_rule is NOTHING and defaults is self._defaults:
+            return self._unasked
+        return self._completed(own, set_by_rule, defaults)
 
-    def _completed(self, own: Options, set_by_rule: Options) -> Options:
+    def _completed(self, own: Options, set_by_rule: Options, defaults: Options) -> Options:
         said = own.over(set_by_rule)
         fit_ = said.fit
         if fit_ is None or (own.translit is not None and own.fit is None):
