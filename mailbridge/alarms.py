@@ -118,7 +118,7 @@ class Alarms:
         client = Client(address="local", user="self-test")
         doorman = build_doorman(self._config, calendars=self._calendars, clock=self._clock)
         recipients = [doorman.recipient(address_of(self._config, word), client) for word in words]
-        return prepare_text(self._config, text, recipients, sender=None, client=client, now=now)
+        return prepare_text(self._config, (("X-SMS-Text", text),), recipients, text=text, client=client, now=now)
 
     async def _look(self) -> Vitals:
         """Return what is seen of the bridge now. Raises: StoreError."""
