@@ -29,7 +29,7 @@ from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.dispatcher import Dispatcher
-from mailbridge.delivery.gatherer import Gatherer, GatherSettings
+from mailbridge.delivery.gatherer import Gatherer, GatherSettings, Portion
 from mailbridge.delivery.keeper import Keeper
 from mailbridge.delivery.membership import Alone, ForTheFirst, Membership
 from mailbridge.delivery.questions import Prober, Questions, Receipts
@@ -42,12 +42,11 @@ from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
 from mailbridge.gateway.smsc.sites import currency_of
 from mailbridge.in_force import InForce
-from mailbridge.intake.digest import Told, compose_digest
+from mailbridge.intake.digest import Told, compose_digests
 from mailbridge.limiter import Accountant, Known, News, read_limits
 from mailbridge.loops import Duty, Loop
 from mailbridge.meter import Meter, metered_gateway, metered_store
 from mailbridge.model.ids import new_mail_id
-from mailbridge.model.message import Message
 from mailbridge.model.outcome import Receipt
 from mailbridge.operator import OperatorNotices
 from mailbridge.people.calendars import Calendars
@@ -113,11 +112,14 @@ def build_carriers(config: Config, clock: Clock, meter: Meter | None = None) -> 
 def build_gather_settings(config: Config) -> GatherSettings:
     """Return what the gatherer needs of *config*."""
 
-    def write(waiting: Sequence[Waiting], began_at: datetime, now: datetime) -> Message | None:
-        return compose_digest(
-            [Told(alert=one.alert, at=one.message.created_at) for one in waiting], waiting[-1].message.message,
-            began_at=began_at, now=now, hold_recovery_s=config.digest.hold_recovery, max_parts=config.message.max_parts,
+    def write(waiting: Sequence[Waiting], began_at: datetime, now: datetime) -> Sequence[Portion]:
+        told = [Told(alert=one.alert, at=one.message.created_at, is_repeat=one.is_repeat) for one in waiting]
+        composed = compose_digests(
+            told, waiting[-1].message.message, began_at=began_at, now=now, hold_recovery_s=config.digest.hold_recovery,
+            max_parts=config.message.max_parts, translit="auto" if config.message.translit == "auto" else None,
+            fit=config.message.fit,
         )  # fmt: skip
+        return [(one.message, one.places) for one in composed]
 
     return GatherSettings(
         write=write,

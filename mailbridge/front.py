@@ -22,7 +22,7 @@ from mailbridge.limiter import read_limits
 from mailbridge.model.alert import Decision
 from mailbridge.model.ids import new_mail_id
 from mailbridge.model.mail import Client, Mail, ReceivedMail, Recipient
-from mailbridge.model.reading import UNREAD
+from mailbridge.model.reading import CODE, UNREAD
 from mailbridge.people.directory import Directory
 from mailbridge.people.handling import Handling
 from mailbridge.people.rota import Calendar
@@ -67,13 +67,14 @@ def build_gathers(config: Config, decide: Decide | None = None) -> Gathers | Non
     if not handling:
         return None
 
-    def decided(_mail: Mail, planned: Planned) -> Decision:
+    def decided(mail: Mail, planned: Planned) -> Decision:
         said = planned.decision
         digest = handling.digest_of(said.digest) if said.action is Action.DIGEST else None
-        return Decision(rule=said.rule, digest=digest, quiet=said.quiet, alert=alert_of(planned.reading))
+        return Decision(rule=said.rule, digest=digest, quiet=said.quiet, alert=alert_of(planned.reading, mail))
 
     def gather(mail: Mail, planned: Planned, now: datetime) -> Gather | None:
-        if planned.decision.action in {Action.HOLD, Action.DROP}:
+        # somebody stands before a login and waits for a code: no storm and no night is a reason to
+        if planned.decision.action in {Action.HOLD, Action.DROP} or planned.reading.event == CODE:
             return None
         return handling.gather((decide or decided)(mail, planned), planned.recipient, planned.bare, now)
 

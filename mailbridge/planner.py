@@ -70,11 +70,15 @@ def _planned(
     return Planned(message=named, recipient=recipient, reading=reading, decision=decision, chain=chain, escalate=asked)
 
 
-def alert_of(reading: Reading) -> Alert:
-    """Return what *reading* is about, as storms are gathered by it."""
+def alert_of(reading: Reading, mail: Mail) -> Alert:
+    """Return what *reading* of *mail* is about, as storms are gathered by it."""
+    if not reading.short:
+        # nobody understood it: it is called by its subject, and told from others by its text
+        return Alert(service=mail.subject)
+    thing = reading.about or reading.service
     return Alert(
-        subject="/".join(word for word in (reading.host, reading.about or reading.service) if word),
-        event=_EVENTS.get(reading.event), severity=reading.severity, host=reading.host, service=reading.service,
+        subject="/".join(word for word in (reading.host, thing) if word),
+        event=_EVENTS.get(reading.event), severity=reading.severity, host=reading.host, service=thing,
         short=reading.short,
     )  # fmt: skip
 

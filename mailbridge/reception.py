@@ -26,8 +26,8 @@ from mailbridge.model import reply as replies
 from mailbridge.model.ids import message_id
 from mailbridge.model.limits import DoorRates
 from mailbridge.model.mail import Mail, ReceivedMail
-from mailbridge.model.message import Message
 from mailbridge.model.outcome import Accepted, Outcome, Refused
+from mailbridge.model.reading import CODE
 from mailbridge.model.reply import Reply
 from mailbridge.model.state import State
 from mailbridge.planner import Planned
@@ -238,7 +238,7 @@ def prepare(
             notify=one.recipient.notify, orcpt=one.recipient.orcpt, state=_STATES[one.decision.action],
             detail=_detail(one), next_attempt_at=now,
             expires_at=now + timedelta(seconds=one.decision.lifetime_s or settings.lifetime_s),
-            dedupe=() if is_repeatable else _dedupe_keys(received, mail, one.message, now),
+            dedupe=() if is_repeatable else _dedupe_keys(received, mail, one, now),
             gather=None if gathers is None else _apart(gathers(mail, one, now), received.client.user, settings.apart),
             escalate=one.escalate,
         )
@@ -300,14 +300,17 @@ def _log_queued(message: NewMessage, result: PutResult) -> None:
         log.info("rejected", id=message.id, phone=sms.phone, because="duplicate", duplicate_of=original)
 
 
-def _dedupe_keys(received: ReceivedMail, mail: Mail, message: Message, now: datetime) -> tuple[DedupeKey, ...]:
-    """Return the keys under which a repetition of this message is recognised."""
-    keys = []
+def _dedupe_keys(received: ReceivedMail, mail: Mail, planned: Planned, now: datetime) -> tuple[DedupeKey, ...]:
+    """Return the keys under which a repetition of this message is recognised.
+
+    A one-time code that reads like the one before is one that somebody asked for again.
+    """
+    keys, message = [], planned.message
     if message.wanted_id is not None:
         keys.append(_key("x-sms-id", message.wanted_id, message.phone, now=now, known_s=_KNOWN_BY_ID_S))
     if mail.message_id:
         keys.append(_key("message-id", mail.message_id, message.phone, now=now, known_s=_KNOWN_BY_ID_S))
-    elif message.wanted_id is None:
+    elif message.wanted_id is None and planned.reading.event != CODE:
         digest = hashlib.sha256(without_trace(received.content)).hexdigest()
         keys.append(_key("bytes", received.sender, digest, message.phone, now=now, known_s=_KNOWN_BY_BYTES_S))
     return tuple(keys)

@@ -82,7 +82,7 @@ class Digest(Section):
         description="The first alert goes at once, the rest of this time becomes one message. "
         "Doubles while the storm lasts.",
     )
-    longest: Duration = Field(default=3600.0, ge=1, le=DAY, description="How long the window grows at most.")
+    longest: Duration = Field(default=1800.0, ge=1, le=DAY, description="How long the window grows at most.")
     repeat: Duration = Field(
         default=4 * 3600.0,
         ge=1,

@@ -26,10 +26,12 @@ _AT_ONCE = 50
 #: what a node gathered that died is found by another after this
 _LOOK_AGAIN_S = 30.0
 #: one digest stands for no more; the rest of a greater storm is the next one's
-MOST = 2000
+MOST = 5000
 
-#: the message that stands for those who wait, oldest first, since then; None: they cancel each other
-Write = Callable[[Sequence[Waiting], datetime, datetime], Message | None]
+#: a message, and whom of those who wait it stands for, by their places
+Portion = tuple[Message, Sequence[int]]
+#: the messages that stand for those who wait, oldest first, since then; none: they cancel each other
+Write = Callable[[Sequence[Waiting], datetime, datetime], Sequence[Portion]]
 #: until when the quiet hours of these names hold at that time; None: they do not
 StillQuiet = Callable[[Sequence[str], datetime], datetime | None]
 
@@ -131,11 +133,16 @@ def decide(
     if len(waiting) == 1 and not _has_digest_of_one(waiting[0]):
         return replace(closing, changes=(release(waiting[0].message.id, at=now),), then=then)
     began_at = min(waiting[0].message.created_at, now)
-    message = settings.write(waiting, began_at, now)
-    id_ = new_id(now.timestamp())
-    mail = None if message is None else _mail(waiting, message, settings, now=now, id_=id_, user=user)
-    by = "" if mail is None else mail.messages[0].id
-    changes = tuple(swallow(one.message.id, by, count=len(waiting), at=now) for one in waiting)
+    portions = settings.write(waiting, began_at, now)
+    if not portions:
+        changes = tuple(swallow(one.message.id, "", count=len(waiting), at=now) for one in waiting)
+        return replace(closing, changes=changes, then=then)
+    mail = _mail(waiting, portions, settings, now=now, id_=new_id(now.timestamp()), user=user)
+    changes = tuple(
+        swallow(waiting[place].message.id, new.id, count=len(places), at=now)
+        for new, (_, places) in zip(mail.messages, portions, strict=True)
+        for place in places
+    )
     return replace(closing, changes=changes, mail=mail, then=then)
 
 
@@ -162,21 +169,29 @@ def _next(gathering: Gathering, now: datetime, *, is_more: bool) -> Gathering | 
     if digest is None:
         return replace(gathering, opened_at=now, due_at=now) if is_more else None
     window_s = min(2 * gathering.window_s, digest.longest_s)
-    return replace(gathering, opened_at=now, due_at=now + timedelta(seconds=window_s), window_s=window_s)
+    # who came too late for this one has waited as long
+    due_at = now if is_more else now + timedelta(seconds=window_s)
+    return replace(gathering, opened_at=now, due_at=due_at, window_s=window_s)
 
 
 def _mail(
-    waiting: Sequence[Waiting], message: Message, settings: GatherSettings, *, now: datetime, id_: str,
+    waiting: Sequence[Waiting], portions: Sequence[Portion], settings: GatherSettings, *, now: datetime, id_: str,
     user: str | None,
 ) -> NewMail:  # fmt: skip
-    new = NewMessage(
-        id=message_id(id_, 1), message=message, recipient=waiting[-1].message.recipient,
-        detail={"digest_of": len(waiting), "first": waiting[0].message.id, "last": waiting[-1].message.id},
-        next_attempt_at=now, expires_at=now + timedelta(seconds=settings.lifetime_s),
+    messages = tuple(
+        NewMessage(
+            id=message_id(id_, number), message=message, recipient=waiting[-1].message.recipient,
+            detail={
+                "digest_of": len(places), "first": waiting[places[0]].message.id,
+                "last": waiting[places[-1]].message.id,
+            },
+            next_attempt_at=now, expires_at=now + timedelta(seconds=settings.lifetime_s),
+        )
+        for number, (message, places) in enumerate(portions, start=1)
     )  # fmt: skip
     return NewMail(
         id=id_, received_at=now, sender="", client="local", user=user, message_id="", subject="", envid=None, ret=None,
-        reportable=False, original=b"", size_bytes=0, messages=(new,),
+        reportable=False, original=b"", size_bytes=0, messages=messages,
     )  # fmt: skip
 
 
@@ -186,9 +201,8 @@ def _log(gathering: Gathering, closing: Closing) -> None:
             log.info("suppressed", id=change.message_id, rule=gathering.rule, **change.detail)
         else:
             log.info("queued", id=change.message_id, because=change.detail.get("because"))
-    if closing.mail is not None:
-        new = closing.mail.messages[0]
+    for new in closing.mail.messages if closing.mail is not None else ():
         log.info(
             "queued", id=new.id, phone=new.message.phone, parts=new.message.parts,
-            alphabet=new.message.alphabet.value, digest_of=len(closing.changes),
+            alphabet=new.message.alphabet.value, digest_of=new.detail["digest_of"],
         )  # fmt: skip

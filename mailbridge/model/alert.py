@@ -24,6 +24,7 @@ class Alert:
     #: in lower case: ``critical``
     severity: str = ""
     host: str = ""
+    #: what of the host it is about; where there is no host, what the alert is called
     service: str = ""
     #: the alert in one line
     short: str = ""
@@ -36,7 +37,7 @@ class Digest:
     #: after the first alert the rest of this time becomes one message; doubles while the storm lasts …
     window_s: float = 300.0
     #: … up to this
-    longest_s: float = 3600.0
+    longest_s: float = 1800.0
     #: repeats of what was told already wait this long at most for something new to be told with
     repeat_s: float = 4 * 3600.0
     #: problem and recovery within this time cancel each other

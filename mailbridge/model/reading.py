@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+#: the event of a one-time code: it waits for nobody, and two that read alike are two
+CODE = "code"
 #: the profile of a mail that no other one understands
 GENERIC_PROFILE = "generic"
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mailbridge.intake.digest import Told, compose_digest, write_digest
+from mailbridge.intake.digest import Told, compose_digests, write_digest
 from mailbridge.intake.segments import count_segments
 from mailbridge.model.alert import Alert, Event
 from tests.support.clock import START
@@ -38,14 +38,16 @@ def write(*alerts, parts=2, minutes=5, hold_s=60):
 def test_it_counts_by_severity_and_names_what():
     """The gravest first, each with its number and its names; the last one in its own words."""
     text = write(told("web01/HTTP"), told("db2", "warning"), told("web02/HTTP"), told("web01/HTTP", short="web01 gone"))
-    assert text == "+4 in 5 min: 3 CRIT web01/HTTP, web02/HTTP, 1 WARN db2; last: web01 gone"
+    assert text == "+4 in 5 min: 3 CRIT web01,02/HTTP, 1 WARN db2; last: web01 gone"
 
 
 def test_many_of_a_kind_are_named_by_what_they_have_in_common():
-    """Names are shortened as far as the parts ask for it, and the count stays."""
+    """Numbers in a row are a range; what is named by nothing in common is shortened as far as the parts ask for it."""
     storm = [told(f"web{number:03}/HTTP") for number in range(60)] + [told("db2", "warning")]
-    assert write(*storm, parts=1) == "+61 in 5 min: 60 CRIT web0*, 1 WARN db2; last: db2 down"
-    assert "web000/HTTP, web001/HTTP" in write(*storm, parts=10)
+    assert write(*storm, parts=1) == "+61 in 5 min: 60 CRIT web000..059/HTTP, 1 WARN db2; last: db2 down"
+    storm = [told(f"web-{chr(97 + number % 26) * 8}{chr(97 + number // 26)}") for number in range(60)]
+    assert write(*storm, parts=1) == f"+60 in 5 min: 60 CRIT web-*; last: {storm[-1].alert.short}"
+    assert "web-aaaaaaaaa, web-bbbbbbbba" in write(*storm, parts=10)
 
 
 def test_what_is_over_is_told_as_over():
@@ -67,9 +69,9 @@ def test_problem_and_recovery_within_the_hold_cancel_each_other():
 
 
 def test_mails_nobody_understood_are_counted():
-    """Without a profile there are no names: the number and the last of them."""
+    """Without a profile they are named by how they begin."""
     plain = [Told(alert=Alert(subject=str(n), short=f"backup {n} failed"), at=START) for n in range(3)]
-    assert write(*plain) == "+3 in 5 min: 3 alerts; last: backup 2 failed"
+    assert write(*plain) == "+3 in 5 min: 3 alerts: backup 0..2 failed; last: backup 2 failed"
 
 
 @pytest.mark.parametrize(
@@ -83,10 +85,12 @@ def test_durations_are_said_as_people_do(minutes, words):
 def test_the_message_is_sent_like_the_last_of_them():
     """Phone, channel, sender and letters are its own; parts are counted by how it goes out."""
     like = message("x", sender="NAGIOS", translit=1, wanted_id="7")
-    composed = compose_digest(
+    [one] = compose_digests(
         [told("Сервер/HTTP"), told("База", "warning")], like, began_at=START, now=START + MINUTE, hold_recovery_s=60,
         max_parts=1,
     )  # fmt: skip
+    composed = one.message
+    assert one.places == (0, 1)
     assert (composed.sender, composed.translit, composed.wanted_id) == ("NAGIOS", 1, None)
     assert composed.parts == 1
     assert composed.text.startswith("+2 in 1 min: 1 CRIT Сервер/HTTP")
@@ -108,12 +112,40 @@ alerts = st.lists(
 
 @given(alerts=alerts, parts=st.integers(1, 5))
 def test_it_begins_with_how_many_and_fits(alerts, parts):
-    """Whatever the names: ``+N`` with the right N, never more parts than asked for; or all of it is over."""
-    composed = compose_digest(
+    """Whatever the names: each alert is in one message with the right number and no more parts; or all is over."""
+    composed = compose_digests(
         alerts, message("x"), began_at=START, now=START + MINUTE, hold_recovery_s=60, max_parts=parts
     )
-    if composed is None:
+    if not composed:
         assert all(one.alert.event is not None for one in alerts)
         return
-    assert re.match(rf"\+{len(alerts)} in 1 min: ", composed.text)
-    assert composed.parts <= parts
+    assert sorted(place for one in composed for place in one.places) == list(range(len(alerts)))
+    assert len(composed) <= 3
+    for one in composed:
+        assert re.match(rf"\+{len(one.places)} in 1 min: ", one.message.text)
+        assert one.message.parts <= parts
+
+
+def test_names_that_do_not_fit_are_in_a_message_of_their_own():
+    """The gravest first; each message counts its own, and no name is missing while three are enough."""
+    words = ["mail", "erp", "backup", "wiki", "ldap", "print", "scada", "crm", "ftp", "git", "dns", "vpn"]
+    hosts = [f"{word}-{place}" for place in ("msk", "spb", "kzn") for word in words]
+    alerts = [told(host, "warning" if number % 3 else "critical") for number, host in enumerate(hosts)]
+    composed = compose_digests(
+        alerts, message("x"), began_at=START, now=START + MINUTE, hold_recovery_s=60, max_parts=1
+    )
+    texts = [one.message.text for one in composed]
+    assert [int(text[1:].partition(" ")[0]) for text in texts] == [len(one.places) for one in composed]
+    assert len(texts) == 3
+    assert " CRIT " in texts[0]
+    assert all(any(host in text for text in texts) for host in hosts)
+
+
+def test_a_cyrillic_storm_is_transliterated_where_the_configuration_says_so():
+    """``translit: auto`` and ``fit`` hold for digests, too."""
+    alerts = [told(f"Сервер {word}", short="x") for word in ("почта", "склад", "касса", "архив")]
+    for more, alphabet in (({}, "ucs2"), ({"translit": "auto"}, "gsm7"), ({"fit": "cheapest"}, "gsm7")):
+        [one] = compose_digests(
+            alerts, message("x"), began_at=START, now=START + MINUTE, hold_recovery_s=60, max_parts=3, **more
+        )
+        assert one.message.alphabet == alphabet

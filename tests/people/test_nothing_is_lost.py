@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mailbridge.app import build_gather_settings
 from mailbridge.config.model import Config
+from mailbridge.delivery import gatherer
 from mailbridge.delivery.gatherer import Gatherer
 from mailbridge.model.alert import Alert, Decision, Digest, Event
 from mailbridge.model.mail import Recipient
@@ -185,3 +186,17 @@ async def test_what_a_dead_node_gathered_is_found_by_another():
     assert await other.step() == 1
     [row] = await world.store.get_messages("M2.1")
     assert row.next_attempt_at == world.clock.now()
+
+
+async def test_more_than_one_digest_takes_are_told_at_once_and_none_twice(monkeypatch):
+    """A storm greater than one digest becomes several without a wait between, which count all of it together."""
+    monkeypatch.setattr(gatherer, "MOST", 20)
+    world = World()
+    for number in range(51):
+        await world.happen(("alert", PHONES[1], f"web{number:02}", "warning", Event.PROBLEM))
+    world.clock.advance(DIGEST.window_s)
+    for _ in range(4):
+        await world.turn()
+    digests = [row for row in await world.store.find(Filter(limit=100)) if row.id.startswith("D")]
+    assert sum(int(re.match(r"\+(\d+) ", row.message.text)[1]) for row in digests) == 50
+    assert len(digests) == 3

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from mailbridge.queue.contract import Filter
 from tests.people.test_storms import DIGEST, QUIET, send, told
 from tests.support.house import House, running_house
 
@@ -35,6 +36,18 @@ async def test_a_rule_gathers_what_a_profile_understood():
     assert digest.startswith("+2 ")
     assert "CRIT" in digest
     assert "db1" in digest
+
+
+async def test_a_one_time_code_waits_for_nobody_and_is_never_a_duplicate():
+    """In a storm, at night, under a rule that gathers and is quiet: each goes at once, the same one twice, too."""
+    rules = [{"name": "all", "digest": {"window": "5m"}, "quiet": "night"}]
+    async with running_house(rules=rules, people=QUIET["people"], quiet_hours=QUIET["quiet_hours"]) as house:
+        for number in range(3):
+            await send(house, PHONE, subject=f"storm {number}")
+        for code in ("482913", "482913", "100200"):
+            await send(house, PHONE, subject=f"AuthCode: {code}", text=f"Your authentication token code is {code}.")
+        assert sorted(await told(house, 3)) == ["Code 100200", "Code 482913", "Code 482913"]
+        assert len(await house.store.find(Filter(text="storm"))) == 3
 
 
 async def test_what_a_rule_sends_waits_for_nobody():

@@ -75,7 +75,7 @@ async def test_a_storm_is_two_messages(store):
         await settle(house)
         assert texts(house) == ["web0: down"]
         await house.pass_s(300)
-        assert (await told(house, 2))[1:] == ["+37 in 5 min: 37 alerts; last: web37: down"]
+        assert (await told(house, 2))[1:] == ["+37 in 5 min: 37 alerts: web1..37; last: web37: down"]
         assert await suppressed(house) == 37
         (digest,) = await house.store.find(Filter(text="+37"))
         (one,) = await house.store.find(Filter(text="web5:"))
@@ -116,7 +116,7 @@ async def test_repeats_are_counted_not_sent():
         told = texts(house)
         assert told[0] == "disk full: 91 %"
         assert len(told) == 2
-        assert re.match(r"\+2\d in 4 h: 2\d alerts; last: disk full", told[1])
+        assert re.match(r"\+2\d in 4 h: 2\d alerts: disk full; last: disk full", told[1])
 
 
 async def test_the_client_does_not_wait_for_the_verdict_of_what_waits():
@@ -134,7 +134,7 @@ async def test_a_quiet_morning(store):
         await settle(house)
         assert [entry["phone"] for entry in house.simulator.inbox] == [BORIS] * 2
         await house.pass_s(HOUR_S, 200)
-        assert (await told(house, 3))[2:] == ["+2 in 60 min: 2 alerts; last: two: Hello"]
+        assert (await told(house, 3))[2:] == ["+2 in 60 min: 2 alerts: one, two; last: two: Hello"]
         # after ten nothing waits
         await send(house, "anna", subject="three")
         await settle(house)
@@ -166,7 +166,7 @@ async def test_a_restart_forgets_nothing(store):
             await send(house, "anna", subject=subject)
         await house.restart()
         await house.pass_s(HOUR_S + 60, 300)
-        assert await told(house, 1) == ["+2 in 60 min: 2 alerts; last: two: Hello"]
+        assert await told(house, 1) == ["+2 in 60 min: 2 alerts: one, two; last: two: Hello"]
 
 
 async def test_a_clock_set_back_releases_nothing_early_and_holds_nothing_for_ever():
@@ -191,7 +191,7 @@ async def test_a_clock_set_back_in_a_storm_tells_it_now():
         await settle(house)
         house.clock.jump_wall(-86400)
         await settle(house)
-        assert texts(house)[1:] == ["+2 in 0 s: 2 alerts; last: three: Hello"]
+        assert texts(house)[1:] == ["+2 in 0 s: 2 alerts: two, three; last: three: Hello"]
 
 
 async def test_new_quiet_hours_count_when_the_old_ones_end():
@@ -206,7 +206,7 @@ async def test_new_quiet_hours_count_when_the_old_ones_end():
         await settle(house)
         assert texts(house) == ["three: Hello"]
         await house.pass_s(HOUR_S, 200)
-        assert texts(house)[1:] == ["+2 in 60 min: 2 alerts; last: two: Hello"]
+        assert texts(house)[1:] == ["+2 in 60 min: 2 alerts: one, two; last: two: Hello"]
 
 
 async def test_a_person_may_take_one_out():
@@ -218,7 +218,7 @@ async def test_a_person_may_take_one_out():
         for row, action in zip(rows, (Action.CANCEL, Action.RETRY), strict=False):
             await act(house.store, [row.id], action, lifetime_s=86_400, clock=house.clock, by="test")
         await house.pass_s(HOUR_S + 60, 300)
-        assert texts(house) == ["two: Hello", "+2 in 60 min: 2 alerts; last: four: Hello"]
+        assert texts(house) == ["two: Hello", "+2 in 60 min: 2 alerts: three, four; last: four: Hello"]
 
 
 # --------------------------------------------------------------------------------------------- with decisions

@@ -1,0 +1,535 @@
+"""A day of alerts through the bridge as it stands, in a time given from outside: what the phone gets of it.
+
+    python -m bench.storm --alerts 30000 --seed 7 --write
+
+The mails are written as the products write them and go through the very parts that a mail goes through: parse,
+device profiles, rules, composing, the queue in a file, and the duty that closes gatherings. Only the door and the
+gateway are left out, and the clock stands still while they work. The same seed gives the same day.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import random
+import re
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import structlog
+import yaml
+
+from bench import plots
+from mailbridge.app import build_gather_settings
+from mailbridge.config.model import Config
+from mailbridge.delivery.gatherer import Gatherer
+from mailbridge.front import build_doorman, build_reader
+from mailbridge.model.mail import Client, ReceivedMail
+from mailbridge.model.state import State
+from mailbridge.queue.connect import open_store
+from mailbridge.queue.contract import Filter, Store
+
+ROOT = Path(__file__).resolve().parent.parent
+PUBLISHED = ROOT / "bench" / "results" / "storm.json"
+PAGE = "docs/explain/storm-day.md"
+PLOT = "docs/explain/storm-day.svg"
+BEGIN = datetime(2026, 11, 24, tzinfo=UTC)
+TO = "79991234567@sms.local"
+#: what a site writes that wants no storms; all the rest is as by default
+CONFIG = "digest:\n  default: {}\n"
+DAY_S, HOUR_S, MINUTE_S = 86_400, 3_600, 60
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Arrival:
+    """One mail of the day."""
+
+    at_s: float
+    source: str
+    sender: str
+    subject: str
+    body: str
+    #: what a person would call the trouble: host and thing; None where it says that one is over
+    problem: tuple[str, str] | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it comes in."""
+        return BEGIN + timedelta(seconds=self.at_s)
+
+    @property
+    def content(self) -> bytes:
+        """The mail."""
+        head = f"From: {self.sender}\nTo: {TO}\nSubject: {self.subject}\n"
+        return (head + f"Content-Type: text/plain; charset=utf-8\n\n{self.body}\n").replace("\n", "\r\n").encode()
+
+
+# --------------------------------------------------------------------------------------------- how devices write
+def _nagios(at_s: float, host: str, service: str, *, state: str, info: str) -> Arrival:
+    is_over = state in {"OK", "UP"}
+    kind, what = ("RECOVERY" if is_over else "PROBLEM"), f"{host}/{service}" if service else host
+    rows = [f"Service: {service}"] if service else []
+    rows += [f"Host: {host}", "Address: 192.0.2.7", f"State: {state}"]
+    at = f"{BEGIN + timedelta(seconds=at_s):%a %b %d %H:%M:%S UTC %Y}"
+    body = "\n".join(
+        ["***** Nagios *****", "", f"Notification Type: {kind}", "", *rows, "", f"Date/Time: {at}", "",
+         "Additional Info:", "", info]
+    )  # fmt: skip
+    scope = "Service" if service else "Host"
+    return Arrival(
+        at_s=at_s, source="Nagios", sender="nagios@mon.example.org",
+        subject=f"** {kind} {scope} Alert: {what} is {state} **", body=body,
+        problem=None if is_over else (host, service),
+    )  # fmt: skip
+
+
+def _zabbix(at_s: float, host: str, name: str, *, is_over: bool, severity: str = "High") -> Arrival:
+    at = f"{BEGIN + timedelta(seconds=at_s):%H:%M:%S on %Y.%m.%d}"
+    said = f"Problem has been resolved at {at}" if is_over else f"Problem started at {at}"
+    return Arrival(
+        at_s=at_s, source="Zabbix", sender="zabbix@mon.example.org",
+        subject=f"Resolved in 4m 0s: {name}" if is_over else f"Problem: {name}",
+        body=f"{said}\nProblem name: {name}\nHost: {host}\nSeverity: {severity}\nOriginal problem ID: {int(at_s)}",
+        problem=None if is_over else (host, name),
+    )  # fmt: skip
+
+
+def _alertmanager(at_s: float, instance: str, name: str, *, is_over: bool) -> Arrival:
+    state = "RESOLVED" if is_over else "FIRING"
+    body = (
+        f"1 alert for alertname={name}\n\nView in Alertmanager\n\n[1] {state.title()}\nLabels\nalertname = {name}\n"
+        f"instance = {instance}\nseverity = critical\nAnnotations\nsummary = {instance} does not answer\n"
+    )
+    return Arrival(
+        at_s=at_s, source="Alertmanager", sender="alertmanager@mon.example.org",
+        subject=f"[{state}:1] {name} ({instance} critical)" if not is_over else f"[RESOLVED] {name} ({instance})",
+        body=body, problem=None if is_over else (instance, name),
+    )  # fmt: skip
+
+
+def _smartd(at_s: float, host: str, device: str, what: str) -> Arrival:
+    body = (
+        f"This message was generated by the smartd daemon running on:\n\n   host name:  {host}\n   DNS domain: lan\n\n"
+        f"The following warning/error was logged by the smartd daemon:\n\nDevice: {device} [SAT], {what}\n"
+    )
+    return Arrival(
+        at_s=at_s, source="smartd", sender=f"root@{host}.example.org", problem=(host, device), body=body,
+        subject=f"SMART error (CurrentPendingSector) detected on host: {host}",
+    )  # fmt: skip
+
+
+def _ups(at_s: float, name: str, what: str, status: str, *, is_over: bool, about: str) -> Arrival:
+    body = f"UPS {name} {what}\n\nUPSNAME  : {name}\nSTATUS   : {status}\nBCHARGE  : {int(at_s) % 60 + 40}.0 Percent"
+    return Arrival(
+        at_s=at_s, source="apcupsd", sender="root@ups.example.org", subject=f"UPS {name} {what}", body=body,
+        problem=None if is_over else (name, about),
+    )  # fmt: skip
+
+
+def _cron(at_s: float, host: str, script: str, said: str) -> Arrival:
+    return Arrival(
+        at_s=at_s, source="cron", sender=f"root@{host}.example.org (Cron Daemon)",
+        subject=f"Cron <root@{host}> /opt/bin/{script}", body=said, problem=(host, script),
+    )  # fmt: skip
+
+
+def _plain(at_s: float, sender: str, subject: str, body: str, source: str = "others") -> Arrival:
+    return Arrival(at_s=at_s, source=source, sender=sender, subject=subject, body=body, problem=(subject, ""))
+
+
+# -------------------------------------------------------------------------------------------------------- the day
+_HOSTS = (
+    *(f"web{n:02}" for n in range(1, 13)), *(f"app{n:02}" for n in range(1, 9)), *(f"db{n}" for n in range(1, 5)),
+    "mail", "erp", "zup", "gitlab", "dc1", "dc2", "fileserver", "backup-kzn", "vpn-spb", "wiki", "crm", "ldap",
+)  # fmt: skip
+_SERVICES = ("HTTP", "SSH", "Disk /var", "Load", "NTP", "SSL certificate")
+_TRIGGERS = (
+    "High CPU utilization", "High memory utilization", "Free disk space is less than 20%", "Interface eth0: Link down",
+    "Zabbix agent is not available", 'Service "Spooler" is not running',
+)  # fmt: skip
+_SITES = ("shop", "pay", "api", "cdn", "blog", "status")
+
+Source = Callable[[random.Random, int], Iterator[Arrival]]
+
+
+def _background(rng: random.Random, alerts: int) -> Iterator[Arrival]:
+    """Troubles of a normal day: each comes, is told again while it lasts, and goes."""
+    while alerts > 0:
+        at_s, lasts_s = rng.uniform(0, DAY_S - HOUR_S), rng.expovariate(1 / (20 * MINUTE_S)) + 30
+        host = rng.choice(_HOSTS)
+        kind = rng.random()
+        if kind < 0.6:
+            service = rng.choice(_SERVICES)
+            state = rng.choice(["WARNING", "CRITICAL", "CRITICAL", "UNKNOWN"])
+            for n in range(int(lasts_s // (30 * MINUTE_S)) + 1):
+                alerts -= 1
+                yield _nagios(at_s + n * 30 * MINUTE_S, host, service, state=state, info=f"value {rng.random():.2f}")
+            yield _nagios(at_s + lasts_s, host, service, state="OK", info="fine")
+        elif kind < 0.9:
+            name = rng.choice(_TRIGGERS)
+            yield _zabbix(at_s, host, name, is_over=False, severity=rng.choice(["Warning", "Average", "High"]))
+            yield _zabbix(at_s + lasts_s, host, name, is_over=True)
+        else:
+            site = f"{rng.choice(_SITES)}.example.org"
+            yield _alertmanager(at_s, site, "ProbeFailed", is_over=False)
+            yield _alertmanager(at_s + lasts_s, site, "ProbeFailed", is_over=True)
+        alerts -= 2
+
+
+def _flapping(rng: random.Random, alerts: int) -> Iterator[Arrival]:
+    """Three things that come and go all day."""
+    things = (("web03", "HTTP"), ("sw-floor2", "Interface 12"), ("app05", "Load"))
+    for host, service in things:
+        begin_s = rng.uniform(4, 7) * HOUR_S
+        every_s = 14 * HOUR_S / (alerts / len(things))
+        for n in range(alerts // len(things)):
+            at_s = begin_s + n * every_s + rng.uniform(0, every_s / 2)
+            yield _nagios(at_s, host, service, state=("CRITICAL", "OK")[n % 2], info=f"{rng.randrange(900)} ms")
+
+
+def _rack(rng: random.Random, alerts: int) -> Iterator[Arrival]:
+    """A rack loses its power in the afternoon: three systems see it, and repeat themselves until it is back."""
+    begin_s, end_s = 14.2 * HOUR_S, 16.7 * HOUR_S
+    hosts = [f"r7-srv{n:02}" for n in range(1, 39)]
+    rounds = max(1, round(alerts / (len(hosts) * 5)))
+    for n in range(rounds):
+        at_s = begin_s + n * (end_s - begin_s) / rounds
+        for host in hosts:
+            later_s = at_s + rng.uniform(0, 90)
+            yield _nagios(later_s, host, "", state="DOWN", info="CRITICAL - Host Unreachable")
+            for service in ("HTTP", "SSH", "Disk /var"):
+                yield _nagios(later_s + rng.uniform(1, 60), host, service, state="CRITICAL", info="Socket timeout")
+            if n == 0:
+                yield _zabbix(later_s + 90, host, "Unavailable by ICMP ping", is_over=False)
+            else:
+                yield _alertmanager(later_s + 120, f"{host}:9100", "InstanceDown", is_over=False)
+    for host in hosts:
+        later_s = end_s + rng.uniform(60, 600)
+        yield _nagios(later_s, host, "", state="UP", info="PING OK")
+        for service in ("HTTP", "SSH", "Disk /var"):
+            yield _nagios(later_s + rng.uniform(1, 60), host, service, state="OK", info="fine")
+        yield _zabbix(later_s + 30, host, "Unavailable by ICMP ping", is_over=True)
+        yield _alertmanager(later_s + 40, f"{host}:9100", "InstanceDown", is_over=True)
+
+
+def _loop(rng: random.Random, alerts: int) -> Iterator[Arrival]:
+    """Two machines answer each other at night, each time with another number."""
+    for n in range(alerts):
+        at_s = 3.3 * HOUR_S + n * 50 * MINUTE_S / alerts
+        yield _plain(
+            at_s, "helpdesk@corp.example.org", "Re: Automatic reply: your request",
+            f"Ticket {rng.randrange(10**6):06} was registered.", source="a mail loop",
+        )  # fmt: skip
+
+
+def _devices(rng: random.Random, alerts: int) -> Iterator[Arrival]:
+    """Disks, a UPS in a thunderstorm, a job that fails every few minutes, a printer that says the same all day."""
+    yield _smartd(5.1 * HOUR_S, "nas1", "/dev/sdb", "8 Currently unreadable (pending) sectors")
+    yield _smartd(11.6 * HOUR_S, "nas1", "/dev/sdd", "Self-Test Log error count increased from 0 to 1")
+    yield _smartd(19.2 * HOUR_S, "backup-kzn", "/dev/sda", "24 Offline uncorrectable sectors")
+    for n in range(12):
+        at_s = 20 * HOUR_S + n * 200 + rng.uniform(0, 60)
+        yield _ups(at_s, "ups-dc1", "Power Failure !!!", "ONBATT", is_over=False, about="power")
+        yield _ups(at_s + 25, "ups-dc1", "Power has returned", "ONLINE", is_over=True, about="power")
+    yield _ups(22 * HOUR_S, "ups-dc2", "battery needs changing NOW.", "ONLINE", is_over=False, about="battery")
+    for n in range(alerts // 4):
+        yield _cron(n * DAY_S / (alerts / 4), "app02", "sync.sh", f"rsync: error {rng.randrange(99)}: broken pipe")
+    for n in range(alerts * 3 // 4):
+        yield _plain(n * DAY_S / (alerts * 3 / 4), "printer3@office.example.org", "Toner low on printer3", "Black: 4 %")
+    for n in range(6):
+        yield _plain(
+            rng.uniform(0, DAY_S), "robot@erp.example.org", f"Nightly export {n + 1} failed", f"code {rng.random()}"
+        )
+
+
+#: what makes up a day, and its part of all alerts
+SOURCES: dict[str, tuple[Source, float]] = {
+    "normal troubles": (_background, 0.05), "three that flap": (_flapping, 0.2), "a rack dies": (_rack, 0.4),
+    "a mail loop": (_loop, 0.27), "devices and jobs": (_devices, 0.08),
+}  # fmt: skip
+
+
+def trace(*, alerts: int, seed: int) -> list[Arrival]:
+    """Return the mails of a day, about *alerts* of them, in order of their time."""
+    found: list[Arrival] = []
+    for number, (source, part) in enumerate(SOURCES.values()):
+        found += source(random.Random(seed * 1000 + number), round(alerts * part))
+    return sorted(found, key=lambda one: one.at_s)
+
+
+# -------------------------------------------------------------------------------------------------------- the run
+class StandingClock:
+    """Time as the day has it; nobody sleeps."""
+
+    def __init__(self) -> None:
+        self._now = BEGIN
+
+    def now(self) -> datetime:
+        """Return the time of the day."""
+        return self._now
+
+    def monotonic(self) -> float:
+        """Return the seconds since the day began."""
+        return (self._now - BEGIN).total_seconds()
+
+    async def sleep(self, delay_s: float) -> None:
+        """Wait for nothing: time is set from outside."""
+
+    def set(self, at: datetime) -> None:
+        """Let it be *at*."""
+        self._now = max(self._now, at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sent:
+    """One SMS."""
+
+    at: datetime
+    text: str
+    parts: int
+    #: how many alerts it stands for
+    of: int
+
+
+@dataclass(slots=True, kw_only=True)
+class Day:
+    """What came, and what went out."""
+
+    arrivals: list[Arrival]
+    sent: list[Sent]
+    #: alerts by what became of them: ``sent``, ``in a digest``, ``over at once``
+    fates: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def problems(self) -> dict[tuple[str, str], float]:
+        """The distinct problems, and when each was first heard of."""
+        found: dict[tuple[str, str], float] = {}
+        for one in self.arrivals:
+            if one.problem is not None:
+                found.setdefault(one.problem, one.at_s)
+        return found
+
+    def waits_s(self) -> dict[tuple[str, str], float | None]:
+        """Return how long each problem waited until an SMS named it; None where none does."""
+        told = [((sent.at - BEGIN).total_seconds(), named_in(sent.text), sent.text) for sent in self.sent]
+        return {
+            problem: next(
+                (
+                    at_s - first_s
+                    for at_s, names, text in told
+                    if at_s >= first_s - 1 and _is_named(problem, names, text)
+                ),
+                None,
+            )
+            for problem, first_s in self.problems.items()
+        }  # fmt: skip
+
+
+def _is_named(problem: tuple[str, str], names: frozenset[tuple[str, str]], text: str) -> bool:
+    host, thing = problem[0][:48], problem[1][:48].strip().lstrip("/")
+    if (host, thing) in names:
+        return True
+    # the one that went out by itself, in the words of its profile
+    return not text.startswith("+") and host in text and (not thing or thing in text or thing in {"power", "battery"})
+
+
+_COUNT = re.compile(r"^\d+ (?:[A-Z]+|alerts?:) ")
+
+
+def named_in(text: str) -> frozenset[tuple[str, str]]:
+    """Return the names a digest tells, as (host, thing): what a reader makes of ``2 CRIT web01..02/HTTP``."""
+    if not text.startswith("+"):
+        return frozenset()
+    found: set[tuple[str, str]] = set()
+    for clause in text.partition(": ")[2].split("; "):
+        if clause.startswith("last: "):
+            continue
+        for raw in clause.removeprefix("OK now: ").split(", "):
+            item = re.sub(r" \(\d+ (?:s|min|h|d)\)$", "", _COUNT.sub("", raw))
+            hosts, _, things = item.partition("/")
+            names = [name for host in re.split(r",(?=\D)", hosts) for name in expand(host)]
+            found |= {(name, thing) for name in names for thing in things.split(",")}
+    return frozenset(found)
+
+
+def expand(text: str) -> list[str]:
+    """Return the names that a text with one row of numbers stands for: ``web01..03,07`` is four."""
+    row = re.search(r"\d+(?:(?:\.\.|,)\d+)+", text)
+    if row is None:
+        return [text]
+    found = []
+    for piece in row[0].split(","):
+        low, dots, high = piece.partition("..")
+        found += [str(n).zfill(len(low)) for n in range(int(low), int(high) + 1)] if dots else [piece]
+    return [f"{text[: row.start()]}{number}{text[row.end() :]}" for number in found]
+
+
+async def run(arrivals: Sequence[Arrival], store: Store, config: Config) -> Day:
+    """Let *arrivals* come in at their times, and whatever is due go out at its."""
+    clock, ids = StandingClock(), count(1)
+    reader = build_reader(config, build_doorman(config, clock=clock))
+    gatherer = Gatherer(
+        store=store, clock=clock, settings=build_gather_settings(config), new_id=lambda _at: f"D{next(ids):09}",
+        wake=lambda: None,
+    )  # fmt: skip
+    doorman = build_doorman(config, clock=clock)
+    client = Client(address="192.0.2.1")
+    recipients = (doorman.recipient(TO, client),)
+
+    async def pass_until(at: datetime | None) -> None:
+        while (due_at := await store.next_gathering_at()) is not None and (at is None or due_at <= at):
+            clock.set(due_at)
+            gatherer.something_waits()
+            await gatherer.step()
+
+    # sends do not change when a gathering is due, but the first of a storm opens one
+    next_due_at: datetime | None = None
+    for number, one in enumerate(arrivals):
+        if next_due_at is not None and next_due_at <= one.at:
+            await pass_until(one.at)
+        clock.set(one.at)
+        received = ReceivedMail(
+            id=f"A{number:09}", sender=one.sender.partition(" ")[0], recipients=recipients,
+            content=f"Message-ID: <{number}@mon.example.org>\r\n".encode() + one.content, client=client,
+            received_at=one.at,
+        )  # fmt: skip
+        await store.put(reader.read(received)[0])
+        next_due_at = await store.next_gathering_at()
+    await pass_until(None)
+    return await _look(arrivals, store)
+
+
+async def _look(arrivals: Sequence[Arrival], store: Store) -> Day:
+    day = Day(arrivals=list(arrivals), sent=[])
+    after: str | None = None
+    while rows := await store.find(Filter(limit=1000, after_id=after)):
+        after = rows[-1].id
+        for row in rows:
+            detail = (await store.history(row.id))[0].detail
+            if row.state is State.QUEUED:
+                of = int(str(detail.get("digest_of", 1)))
+                day.sent.append(Sent(at=row.created_at, text=row.message.text, parts=row.message.parts, of=of))
+                if not row.id.startswith("D"):
+                    day.fates["sent"] += 1
+            else:
+                last = (await store.history(row.id))[-1].detail
+                day.fates["in a digest" if "digest" in last else "over at once"] += 1
+    day.sent.sort(key=lambda sent: sent.at)
+    return day
+
+
+async def simulate(*, alerts: int, seed: int, config: Config | None = None) -> Day:
+    """Return what becomes of a day of *alerts*, through a queue in a file of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = open_store(f"sqlite:///{folder}/queue.db")
+        await store.open()
+        try:
+            return await run(trace(alerts=alerts, seed=seed), store, config or config_of(CONFIG))
+        finally:
+            await store.close()
+
+
+def config_of(text: str) -> Config:
+    """Return a configuration as written, for nobody's gateway."""
+    return Config.model_validate({"gateways": {"main": {"login": "x", "password": "x"}}} | yaml.safe_load(text))
+
+
+# ------------------------------------------------------------------------------------------------------- the page
+def results_of(day: Day, *, alerts: int, seed: int) -> dict[str, Any]:
+    """Return what the page shows of *day*."""
+    waits = day.waits_s()
+    known = sorted(wait for wait in waits.values() if wait is not None)
+    parts = {
+        name: list(source(random.Random(seed * 1000 + number), round(alerts * part)))
+        for number, (name, (source, part)) in enumerate(SOURCES.items())
+    }
+    return {
+        "seed": seed, "alerts": len(day.arrivals), "problems": len(waits), "unnamed": len(waits) - len(known),
+        "median_wait_s": known[len(known) // 2], "longest_wait_s": known[-1], "fates": dict(sorted(day.fates.items())),
+        "sources": [
+            [name, len(some), len({one.problem for one in some if one.problem is not None})]
+            for name, some in parts.items()
+        ],
+        "programs": dict(Counter(one.source for one in day.arrivals).most_common()),
+        "by_hour": [[sum(int(one.at_s // HOUR_S) == hour for one in day.arrivals),
+                     sum((sent.at - BEGIN) // timedelta(hours=1) == hour for sent in day.sent)] for hour in range(25)],
+        "sent": [[f"{sent.at:%H:%M}", sent.of, sent.parts, sent.text] for sent in day.sent],
+    }  # fmt: skip
+
+
+def made() -> dict[str, str]:
+    """Return the page and its plot as the published figures make them, by their paths in the project."""
+    found = json.loads(PUBLISHED.read_text("utf-8"))
+    page = (ROOT / PAGE).read_text("utf-8")
+    for name, text in {"figures": _figures(found), "sources": _sources(found), "sent": _sent(found)}.items():
+        page = re.sub(
+            rf"(<!-- storm: {name} -->\n).*?(<!-- /storm -->)", lambda m, text=text: f"{m[1]}{text}\n{m[2]}", page,
+            flags=re.DOTALL,
+        )  # fmt: skip
+    return {PAGE: page, PLOT: _plot(found)}
+
+
+def _figures(found: Mapping[str, Any]) -> str:
+    sent = found["sent"]
+    rows = [
+        ("alerts", f"{found['alerts']:,}"), ("distinct problems", f"{found['problems']:,}"),
+        ("SMS", f"{len(sent)}"), ("parts of them", f"{sum(parts for _, _, parts, _ in sent)}"),
+        ("problems that no SMS names", f"{found['unnamed']}"),
+        ("from a new problem to the SMS that names it, median", f"{found['median_wait_s'] / 60:.0f} min"),
+        ("the longest of these", f"{found['longest_wait_s'] / 60:.0f} min"),
+    ]  # fmt: skip
+    return "\n".join(["| | |", "|---|---:|", *(f"| {name} | {value} |" for name, value in rows)])
+
+
+def _sources(found: Mapping[str, Any]) -> str:
+    rows = [f"| {name} | {mails:,} | {problems:,} |" for name, mails, problems in found["sources"]]
+    return "\n".join(["| what happens | mails | distinct problems |", "|---|---:|---:|", *rows])
+
+
+def _sent(found: Mapping[str, Any]) -> str:
+    return "\n".join(["```", *(f"{at}  {text}" for at, _, _, text in found["sent"]), "```"])
+
+
+def _plot(found: Mapping[str, Any]) -> str:
+    hours = found["by_hour"]
+    some = [
+        plots.Line(name, [(hour + 0.5, max(row[place], 1)) for hour, row in enumerate(hours)])
+        for place, name in enumerate(("alerts that came", "SMS that went out"))
+    ]
+    most = max(row[0] for row in hours)
+    return plots.lines("Each hour of the day", some, x=plots.linear(25, name="hour"), y=plots.logarithmic(1, most))
+
+
+def main() -> int:
+    """Let a day pass, and print what the phone gets."""
+    parser = argparse.ArgumentParser(prog="python -m bench.storm", description="A day of alerts through the bridge.")
+    parser.add_argument("--alerts", type=int, default=30_000)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--config", type=Path, help="a file of digest, rules and quiet_hours; else the default digest")
+    parser.add_argument("--write", action="store_true", help=f"show it in {PAGE}")
+    asked = parser.parse_args()
+    # each of 30,000 mails would have its lines
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
+    config = config_of(asked.config.read_text("utf-8")) if asked.config else None
+    found = results_of(
+        asyncio.run(simulate(alerts=asked.alerts, seed=asked.seed, config=config)), alerts=asked.alerts, seed=asked.seed
+    )  # fmt: skip
+    if asked.write:
+        PUBLISHED.write_text(json.dumps(found, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        for name, text in made().items():
+            (ROOT / name).write_text(text, encoding="utf-8")
+    print(_sources(found), _sent(found), _figures(found), sep="\n\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
