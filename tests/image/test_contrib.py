@@ -17,7 +17,9 @@ from tests.support.programs import need, need_root, run_program
 ROOT = Path(__file__).parents[2]
 COMPOSE = ROOT / "contrib/compose"
 UNIT = ROOT / "contrib/systemd/mailbridge.service"
-FILES = [("sidecar.yaml",), ("sidecar.yaml", "rehearsal.yaml"), ("cluster.yaml",)]
+FILES = [
+    ("sidecar.yaml",), ("sidecar.yaml", "rehearsal.yaml"), ("sidecar.yaml", "postfix.yaml"), ("cluster.yaml",)
+]  # fmt: skip
 #: what the comments in the files say to set
 VARIABLES = {"SMSC_LOGIN": "acme"}
 
@@ -72,6 +74,20 @@ def test_the_queue_of_a_sidecar_outlives_its_container():
     """What was promised is in a named volume."""
     named = services("sidecar.yaml")
     assert named["mailbridge"]["volumes"] == ["queue:/data"]
+
+
+async def test_postfix_understands_its_configuration(tmp_path):
+    """Postfix reads it without a warning, and sends sms.local to the bridge by the name compose gives it."""
+    postconf, postmap = need("postconf"), need("postmap")
+    read = yaml.safe_load(filled_in((COMPOSE / "postfix.yaml").read_text(encoding="utf-8")))
+    (tmp_path / "main.cf").write_text(read["configs"]["main.cf"]["content"], encoding="utf-8")
+    (tmp_path / "master.cf").write_text("smtp inet n - n - - smtpd\n", encoding="utf-8")
+    shown = await run_program(postconf, "-c", tmp_path, "-n")
+    assert (shown.code, "warning" in shown.output) == (0, False), shown
+    [table] = re.findall(r"^transport_maps = (.*)$", shown.output, re.MULTILINE)
+    found = await run_program(postmap, "-c", tmp_path, "-q", "sms.local", table)
+    assert found.output.strip() == "smtp:[mailbridge]:2525"
+    assert "mailbridge" in services("sidecar.yaml", "postfix.yaml")
 
 
 async def compose_command() -> list[str]:
