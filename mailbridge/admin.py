@@ -21,6 +21,7 @@ from mailbridge.escalation.answers import acknowledge_by_hand
 from mailbridge.model.ids import as_written, message_id, new_mail_id
 from mailbridge.model.outcome import Balance
 from mailbridge.model.state import FINAL, State
+from mailbridge.queue.browsing import Page
 from mailbridge.queue.contract import (
     Change,
     Filter,
@@ -135,6 +136,22 @@ async def find_all(store: Store, wanted: Filter, *, page: int = 500) -> list[Sto
         if len(rows) < step.limit:
             break
     return found
+
+
+async def find_some(store: Store, wanted: Filter, *, clock: Clock, budget_s: float, reach: int = 10_000) -> Page:
+    """Return the next page of what *wanted* asks for, newest first; a short one where looking on takes too long.
+
+    At least *reach* messages are looked at, whatever the budget.
+    """
+    found: list[StoredMessage] = []
+    until_s = clock.monotonic() + budget_s
+    while True:
+        step = replace(wanted, limit=wanted.limit - len(found))
+        page = await store.page(step, reach=reach)
+        found += page.messages
+        wanted = replace(wanted, after_id=page.after_id)
+        if page.after_id is None or len(found) == wanted.limit or clock.monotonic() >= until_s:
+            return Page(messages=tuple(found), after_id=page.after_id)
 
 
 # ------------------------------------------------------------------------------------------------ actions

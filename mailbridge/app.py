@@ -21,8 +21,8 @@ import structlog
 
 from mailbridge import lean
 from mailbridge.alarms import Alarms
+from mailbridge.clerk import Clerk, no_places
 from mailbridge.clock import Clock, SystemClock
-from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.model import Config
 from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.delivery.audit import Audit
@@ -37,6 +37,7 @@ from mailbridge.delivery.receipts import Verdict
 from mailbridge.delivery.retry import Backoff
 from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
+from mailbridge.explain import Places
 from mailbridge.front import build_doorman, build_intake_settings, build_reader, read_preferences, users_apart
 from mailbridge.gateway.smsc.client import SmscGateway
 from mailbridge.gateway.smsc.codes import meaning_of
@@ -49,6 +50,7 @@ from mailbridge.meter import Meter, metered_gateway, metered_store
 from mailbridge.model.ids import new_mail_id
 from mailbridge.model.outcome import Receipt
 from mailbridge.operator import OperatorNotices
+from mailbridge.pages import Parts, Site
 from mailbridge.people.calendars import Calendars
 from mailbridge.people.directory import Directory
 from mailbridge.people.handling import Handling
@@ -63,9 +65,7 @@ from mailbridge.report.reporter import DailyLimit, Reporter
 from mailbridge.smtp.activation import inherited_sockets
 from mailbridge.smtp.listener import places_of
 from mailbridge.smtp.server import Door
-from mailbridge.web import callback, health, metrics
-from mailbridge.web.health import Check
-from mailbridge.web.server import WebServer, create_app
+from mailbridge.web import health
 from mailbridge.workers.team import Team
 
 log = structlog.get_logger()
@@ -129,17 +129,6 @@ def build_gather_settings(config: Config) -> GatherSettings:
     )
 
 
-def build_entrances(config: Config) -> dict[str, callback.Entrance]:
-    """Return where the gateways that call back do so."""
-    return {
-        name: callback.Entrance(
-            gateway=name, path=settings.callback_path.get_secret_value(), secret=settings.callback_secret
-        )
-        for name, settings in config.gateways.items()
-        if settings.callback_path
-    }
-
-
 def node_name(*, is_shared: bool) -> str:
     """Return what this node is called: its machine, and where several share a queue, something no other process has."""
     host = socket.gethostname()
@@ -157,8 +146,11 @@ class Bridge:
         clock: Clock | None = None,
         node: str | None = None,
         failpoint: Failpoint = no_failpoint,
+        places: Places = no_places,
     ) -> None:
+        """*places* knows where the keys of *config* stand in its files."""
         self._config = config
+        self._places = places
         self._meter = Meter()
         self._store = store = metered_store(store, self._meter)
         self._clock = clock = clock or SystemClock()
@@ -167,7 +159,6 @@ class Bridge:
         self._watch = Watch()
         self._loops: dict[str, Loop] = {}
         self._retired: list[Carrier] = []
-        self._entrances: dict[str, callback.Entrance] = {}
         report_settings = ReportSettings(
             hostname=config.smtp.hostname or socket.gethostname(), from_address=config.bounce.from_
         )
@@ -299,6 +290,9 @@ class Bridge:
         known = Known(read_limits(config), self._clock, self._spread)
         calendars = self._calendars.configure(config.rotas)
         self._calendars.knows = Directory(config, calendars).knows
+        self._clerk = Clerk(
+            config=config, clock=self._clock, calendars=calendars, places=self._places, wake=self.dispatcher.wake
+        )
         doorman = build_doorman(config, calendars=calendars, clock=self._clock)
         reception = self._build_reception(config, known, build_reader(config, doorman))
         return InForce(reception, doorman, known, meter=self._meter, clock=self._clock)
@@ -351,31 +345,19 @@ class Bridge:
             inherited=self._inherited,
         )
 
-    def _build_web(self) -> WebServer | None:
+    def _build_web(self) -> Site | None:
         if self._config.web.listen is None:
             return None
-        pages = create_app()
-        health.add_routes(
-            pages,
-            (Check("queue", self._store.ping), Check("listeners", self._ask_door), Check("worker", self._ask_worker)),
-            lambda: {"gateways": {name: "suspended" if s.suspended else "up" for name, s in self.board.states.items()}},
-        )
-        metrics.add_routes(
-            pages, store=self._store, board=self.board, dispatcher=self.dispatcher, clock=self._clock,
-            registry=self._meter.registry, budgets=self.accountant.gauges, fill=lambda: self._pressure.fill,
-        )  # fmt: skip
-        self._entrances = build_entrances(self._config)
         receipts = Receipts(
             store=self._store, board=self.board, clock=self._clock, audit=self._audit, failpoint=self._failpoint
         )
-        callback.add_routes(
-            pages, self._entrances, receipts,
-            count=lambda gateway, result: self._meter.callbacks.labels(gateway, result).inc(),
-            inbound=self._alarms.inbox.take,
+        parts = Parts(
+            store=self._store, board=self.board, dispatcher=self.dispatcher, clock=self._clock, meter=self._meter,
+            receipts=receipts, fill=lambda: self._pressure.fill, budgets=self.accountant.gauges,
+            inbound=self._alarms.inbox.take, ask_door=self._ask_door, ask_worker=self._ask_worker,
+            changed=self._wake_all,
         )  # fmt: skip
-        address = parse_listen(self._config.web.listen)
-        assert isinstance(address, TcpAddress)  # the configuration's check takes no other
-        return WebServer(pages, address.host, address.port)
+        return Site(self._config, parts, self._clerk)
 
     async def _ask_door(self) -> None:
         if not self.door.addresses:
@@ -435,11 +417,12 @@ class Bridge:
             await carrier.gateway.aclose()
         log.info("stopped")
 
-    async def reload(self, config: Config) -> None:
+    async def reload(self, config: Config, places: Places = no_places) -> None:
         """Put *config* in force; what cannot change while running is named in the log and stays as it was.
 
         Raises: OSError when a new listener cannot be opened; then everything is as before.
         """
+        self._places = places
         front = self._build_front(config)
         if config.smtp != self._config.smtp:
             await self._change_door(config)
@@ -456,13 +439,13 @@ class Bridge:
         self._ring("accountant")()
         if config.gateways != self._config.gateways:
             self._retired += self.board.replace(build_carriers(config, self._clock, self._meter))
-            # the page looks into this very mapping
-            self._entrances.clear()
-            self._entrances.update(build_entrances(config))
         await self.board.load()
         await self._calendars.load()
         self._ring("calendars")()
         fixed = [name for name in ("queue", "bounce", "web") if getattr(config, name) != getattr(self._config, name)]
+        if self.web is not None:
+            self.web.reload(config, self._clerk)
+            fixed += [] if self.web.is_served(config) else ["api"]
         self._config = config
         log.info("reloaded", needs_restart=fixed)
         self.dispatcher.wake()

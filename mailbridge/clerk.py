@@ -26,6 +26,7 @@ from mailbridge.intake.parse import parse_mail
 from mailbridge.model import reply as replies
 from mailbridge.model.ids import new_mail_id
 from mailbridge.model.mail import Client
+from mailbridge.model.phone import Phone
 from mailbridge.model.reading import UNREAD
 from mailbridge.people.directory import Directory
 from mailbridge.people.rota import Calendar
@@ -140,6 +141,11 @@ class Clerk:
         """Return what a person writes for a recipient as an address."""
         domain = next((name for name, channel in self.config.smtp.domains.items() if channel == "sms"), "")
         return word if "@" in word else f"{quote_local(word)}@{domain}"
+
+    def phone(self, text: str) -> Phone:
+        """Read a number in any spelling, or a name that means one. Raises: Rejected."""
+        doorman = build_doorman(self.config, calendars=self.calendars, clock=self.clock)
+        return doorman.recipient(self.address(text), Client(address="local")).phone
 
     # -- foretelling
     def preview(

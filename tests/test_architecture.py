@@ -144,10 +144,21 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"clock", "errors", "queue.contract", "queue.escalations", "report.dsn", "report.notice"}, "writes notices",
     ),
     "admin": (
-        {"clock", "config.model", "errors", "escalation.answers", "model", "queue.contract", "queue.escalations"},
+        {
+            "clock", "config.model", "errors", "escalation.answers", "model", "queue.browsing", "queue.contract",
+            "queue.escalations",
+        },
         "works on a store, never on a running process",
     ),
     "listing": ({"admin", "config.units", "queue.contract"}, "how a list is asked for and written"),
+    "stats": (
+        {"admin", "clock", "model", "queue.browsing", "queue.contract"}, "sums over time; asks the store alone",
+    ),
+    "tail": ({"clock", "queue.browsing", "queue.contract"}, "reads the history onwards, for whoever tells it"),
+    "pages": (
+        {"clerk", "clock", "config.addresses", "config.model", "delivery", "meter", "model.inbound", "queue.contract", "web"},
+        "which pages there are",
+    ),
     "clerk": (
         {
             "admin", "clock", "config.model", "config.tree", "errors", "explain", "front", "gateway.contract",
@@ -158,10 +169,11 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "web": (
         {
-            "clock", "delivery.board", "delivery.dispatcher", "delivery.questions", "errors", "gateway.smsc.callback", "model",
-            "queue.contract",
+            ".", "admin", "clerk", "clock", "config.model", "config.model_api", "delivery.board", "delivery.dispatcher",
+            "delivery.questions", "errors", "gateway.smsc.callback", "listing", "model", "queue.browsing",
+            "queue.contract", "smtp.bans", "smtp.passwords", "stats", "tail",
         },
-        "shows the parts and takes callbacks; holds no logic",
+        "shows the parts and takes callbacks; holds no logic. Who may sign in is asked as at the door",
     ),
     "simulator": ({"clock", "errors"}, "the other side of the wire: a mistake shared with the bridge would be unseen"),
     "workers": (
@@ -173,14 +185,14 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "app": (
         {
-            "alarms", "clock", "config", "delivery", "front", "gateway", "in_force", "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator",
-            "people", "pressure", "queue.contract", "queue.kept", "reception", "report", "smtp", "web", "workers.team",
+            "alarms", "clerk", "clock", "config", "delivery", "explain", "front", "gateway", "in_force", "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator",
+            "pages", "people", "pressure", "queue.contract", "queue.kept", "reception", "report", "smtp", "web.health", "workers.team",
         },
         "the only file that knows all parts",
     ),
     "cli": (
         {
-            ".", "admin", "app", "clerk", "clock", "config", "doctor", "errors", "explain", "failpoints", "front", "gateway.contract", "intake.address",
+            ".", "admin", "app", "clerk", "clock", "config", "doctor", "errors", "explain", "failpoints", "gateway.contract",
             "lean", "limiter", "listing", "log", "model", "people", "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
@@ -193,7 +205,7 @@ LAZY = {"gateway.smsc"}
 
 #: library -> rooms that may import it: the rest of the house would not notice its replacement
 LIBRARIES: dict[str, set[str]] = {
-    "aiohttp": {"cli", "gateway", "people", "simulator", "vitals", "web"},
+    "aiohttp": {"cli", "gateway", "pages", "people", "simulator", "vitals", "web"},
     "aiosmtpd": {"smtp"},
     "aiosmtplib": {"report"},
     "alembic": {"queue"},

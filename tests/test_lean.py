@@ -61,7 +61,16 @@ print(*sys.modules)
 
 
 @pytest.mark.parametrize(
-    "module", ["alembic", "mailbridge.gateway.smsc.api", "psycopg", "rich", "sqlalchemy.dialects.postgresql"]
+    "module",
+    [
+        "alembic",
+        "mailbridge.gateway.smsc.api",
+        "psycopg",
+        "rich",
+        "sqlalchemy.dialects.postgresql",
+        "mailbridge.web.api",
+        "mailbridge.web.office",
+    ],
 )
 def test_a_bridge_on_sqlite_does_not_load(module, tmp_path):
     """Each costs a small daemon megabytes."""

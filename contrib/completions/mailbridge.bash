@@ -4,7 +4,7 @@ _mailbridge() {
     local cur=${COMP_WORDS[COMP_CWORD]} prev=${COMP_WORDS[COMP_CWORD-1]} verb="" words="" i
     for ((i = 1; i < COMP_CWORD; i++)); do
         case "${verb:+$verb }${COMP_WORDS[i]}" in
-        "serve"|"demo"|"check-config"|"config"|"config example"|"config schema"|"config show"|"preview"|"explain"|"send"|"sendmail"|"queue"|"queue cancel"|"queue export"|"queue hold"|"queue list"|"queue release"|"queue retry"|"queue show"|"gateways"|"gateways probe"|"gateways resume"|"gateways suspend"|"oncall"|"balance"|"status"|"simulator"|"hash-password"|"tls"|"tls self-signed"|"doctor"|"check"|"version")
+        "serve"|"demo"|"check-config"|"config"|"config example"|"config schema"|"config show"|"preview"|"explain"|"send"|"sendmail"|"queue"|"queue cancel"|"queue export"|"queue hold"|"queue list"|"queue release"|"queue resend"|"queue retry"|"queue show"|"gateways"|"gateways probe"|"gateways resume"|"gateways suspend"|"ack"|"oncall"|"balance"|"status"|"simulator"|"hash-password"|"tls"|"tls self-signed"|"doctor"|"check"|"version")
             verb="${verb:+$verb }${COMP_WORDS[i]}" ;;
         esac
     done
@@ -17,7 +17,7 @@ _mailbridge() {
         "queue export:--state") words="queued sending unknown sent delivered undelivered expired failed cancelled held suppressed" ;;
         "queue export:--format") words="csv jsonl" ;;
         "queue list:--state") words="queued sending unknown sent delivered undelivered expired failed cancelled held suppressed" ;;
-        ":"*) words="serve demo check-config config preview explain send sendmail queue gateways oncall balance status simulator hash-password tls doctor check version --version --help" ;;
+        ":"*) words="serve demo check-config config preview explain send sendmail queue gateways ack oncall balance status simulator hash-password tls doctor check version --version --help" ;;
         "serve:"*) words="--config --help" ;;
         "demo:"*) words="--smtp --listen --config --help" ;;
         "check-config:"*) words="--config --json --help" ;;
@@ -29,18 +29,20 @@ _mailbridge() {
         "explain:"*) words="--from --to --client --user --config --json --help" ;;
         "send:"*) words="--sender --config --json --help" ;;
         "sendmail:"*) words="--help" ;;
-        "queue:"*) words="cancel export hold list release retry show --config --help" ;;
+        "queue:"*) words="cancel export hold list release resend retry show --config --help" ;;
         "queue cancel:"*) words="--config --json --help" ;;
         "queue export:"*) words="--limit --sender --since --phone --state --format --json --output --config --help" ;;
         "queue hold:"*) words="--config --json --help" ;;
         "queue list:"*) words="--limit --sender --since --phone --state --config --json --help" ;;
         "queue release:"*) words="--config --json --help" ;;
+        "queue resend:"*) words="--config --json --help" ;;
         "queue retry:"*) words="--config --json --help" ;;
         "queue show:"*) words="--config --json --help" ;;
         "gateways:"*) words="probe resume suspend --config --json --help" ;;
         "gateways probe:"*) words="--config --json --help" ;;
         "gateways resume:"*) words="--config --json --help" ;;
         "gateways suspend:"*) words="--config --json --help" ;;
+        "ack:"*) words="--config --json --help" ;;
         "oncall:"*) words="--days --config --json --help" ;;
         "balance:"*) words="--gateway --config --json --help" ;;
         "status:"*) words="--config --json --help" ;;

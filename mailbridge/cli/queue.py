@@ -28,7 +28,6 @@ from mailbridge.clock import SystemClock
 from mailbridge.config.model import Config
 from mailbridge.errors import IntakeError
 from mailbridge.listing import csv_lines, error_words, parse_moment
-from mailbridge.model.mail import Client
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Filter, StoredMessage
 
@@ -72,12 +71,10 @@ def build_filter(
 
 
 def _phone(config: Config, text: str) -> str:
-    from mailbridge.front import build_doorman
-    from mailbridge.intake.address import quote_local
+    from mailbridge.clerk import Clerk
 
-    domain = next(iter(config.smtp.domains))
     try:
-        return build_doorman(config).recipient(f"{quote_local(text)}@{domain}", Client(address="local")).phone
+        return Clerk(config=config, clock=SystemClock()).phone(text)
     except IntakeError as refusal:
         fail(f"--phone {text}: {refusal.reply.text}", 2)
 

@@ -10,16 +10,18 @@ import os
 import re
 import resource
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
 from mailbridge import lean
 from mailbridge import log as logging_setup
+from mailbridge.clerk import no_places
 from mailbridge.cli.common import EXIT_FAILED, fail, opened_store
 from mailbridge.cli.supervisor import Supervisor
 from mailbridge.config.model import Config
 from mailbridge.errors import ConfigError
+from mailbridge.explain import Places
 
 log = structlog.get_logger()
 
@@ -37,9 +39,14 @@ _BINDING = re.compile(r"error while attempting to bind on address \('([^']*)', (
 STOPPED_AT_ONCE = 130
 
 
+#: a configuration, and where its keys stand
+Loaded = tuple[Config, Places]
+
+
 async def run_bridge(
-    config: Config, *, reload: Callable[[], Config] | None, on_ready: Callable[[], None] | None = None
-) -> int:
+    config: Config, *, reload: Callable[[], Loaded] | None, on_ready: Callable[[], None] | None = None,
+    places: Places = no_places,
+) -> int:  # fmt: skip
     """Run a bridge until a signal stops it; return the exit code."""
     from mailbridge.app import Bridge
     from mailbridge.failpoints import from_environment
@@ -48,7 +55,7 @@ async def run_bridge(
     _raise_file_limit(config.smtp.max_connections)
     supervisor = Supervisor(os.environ, os.getpid())
     async with opened_store(config, exclusive=True) as store, supervisor.watched():
-        bridge = Bridge(config, store=store, failpoint=from_environment(os.environ))
+        bridge = Bridge(config, store=store, failpoint=from_environment(os.environ), places=places)
         loop = asyncio.get_running_loop()
         stop, now = asyncio.Event(), asyncio.Event()
 
@@ -106,11 +113,13 @@ async def _stop(stop: Callable[[], object], now: asyncio.Event) -> int:
     return STOPPED_AT_ONCE
 
 
-async def _reload(put_in_force: Callable[[Config], object], reload: Callable[[], Config] | None) -> None:
+async def _reload(
+    put_in_force: Callable[[Config, Places], Awaitable[None]], reload: Callable[[], Loaded] | None
+) -> None:
     assert reload is not None
     try:
-        config = reload()
-        await put_in_force(config)  # type: ignore[misc]
+        config, places = reload()
+        await put_in_force(config, places)
     except ConfigError as error:
         log.error("reload refused", problems=[str(problem) for problem in error.problems])  # noqa: TRY400
     except (OSError, ValueError) as error:

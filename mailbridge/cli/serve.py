@@ -14,9 +14,8 @@ import click
 from mailbridge import log as logging_setup
 from mailbridge.cli.common import config_file, config_option, unread_config_option
 from mailbridge.cli.event_loop import loop_factory
-from mailbridge.cli.runner import STOPPED_AT_ONCE, configure_log, run_bridge
-from mailbridge.config.load import load_config
-from mailbridge.config.model import Config
+from mailbridge.cli.runner import STOPPED_AT_ONCE, Loaded, configure_log, run_bridge
+from mailbridge.config.load import load_with_places
 
 
 @click.command()
@@ -24,9 +23,9 @@ from mailbridge.config.model import Config
 def serve(config_path: str | None) -> None:
     """Run the bridge in the foreground."""
     path = config_file(config_path)
-    config = load_config(path, environ=os.environ)
-    configure_log(config)
-    _run(config, lambda: load_config(path, environ=os.environ))
+    loaded = load_with_places(path, environ=os.environ)
+    configure_log(loaded[0])
+    _run(loaded, lambda: load_with_places(path, environ=os.environ))
 
 
 @click.command()
@@ -59,9 +58,10 @@ def demo(smtp: str, listen: str) -> None:
     sys.exit(code)
 
 
-def _run(config: Config, reload: Callable[[], Config]) -> None:
+def _run(loaded: Loaded, reload: Callable[[], Loaded]) -> None:
+    config, places = loaded
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        code = runner.run(run_bridge(config, reload=reload))
+        code = runner.run(run_bridge(config, places=places, reload=reload))
     # a thread stuck on a dead disk must not keep a stopped bridge alive
     logging_setup.flush()
     os._exit(code) if code == STOPPED_AT_ONCE else sys.exit(code)

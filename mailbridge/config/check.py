@@ -10,6 +10,7 @@ import re
 
 from mailbridge.config.addresses import TcpAddress, parse_listen
 from mailbridge.config.check_alarms import check_alarms
+from mailbridge.config.check_api import check_api
 from mailbridge.config.check_gateways import check_gateways
 from mailbridge.config.check_people import check_people
 from mailbridge.config.check_rules import check_rules
@@ -34,6 +35,7 @@ def check(config: Config, findings: Findings, *, need_gateway: bool) -> list[Pro
     _check_queue(config, findings)
     _check_bounce(config, findings)
     _check_web(config, findings)
+    check_api(config, findings)
     return check_rules(config, findings)
 
 

@@ -38,7 +38,7 @@ def _check_urls(gateway: SmscGateway, path: Path, findings: Findings) -> None:
         findings.report((*path, "url"), "no address", "write https://smsc.ru, or leave it out")
     for number, url in enumerate(gateway.url):
         place = findings.item_path((*path, "url"), number)
-        parts = _split(url)
+        parts = split_url(url)
         if parts is None or parts.scheme not in ("https", "http"):
             findings.report(place, "not an http(s) address", "write https://smsc.ru")
         elif parts.username is not None or parts.password is not None:
@@ -53,7 +53,7 @@ def _check_urls(gateway: SmscGateway, path: Path, findings: Findings) -> None:
             )
 
 
-def _split(url: str) -> SplitResult | None:
+def split_url(url: str) -> SplitResult | None:
     """Return the parts of *url*, None where it is no URL with a usable host."""
     try:
         parts = urlsplit(url)
@@ -115,6 +115,6 @@ def _is_segment(text: str) -> bool:
 
 
 def _check_proxy(url: str, path: Path, findings: Findings) -> None:
-    parts = _split(url)
+    parts = split_url(url)
     if parts is None or parts.scheme != "http":
         findings.report(path, "not an http:// address", "write http://proxy.example.org:3128")

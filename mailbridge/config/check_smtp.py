@@ -19,7 +19,7 @@ _Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 #: nets wider than this are taken for the whole internet: 10.0.0.0/8 and fc00::/7 are the widest private ones
 _WIDEST = {4: 8, 6: 7}
 #: PHC string format, as argon2-cffi writes it
-_ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
+ARGON2ID = re.compile(r"\$argon2id\$v=\d+\$m=\d+,t=\d+,p=\d+\$[A-Za-z0-9+/]+\$[A-Za-z0-9+/]+")
 #: smsc-api.md 9.3: 11 characters, or 15 digits
 SENDER = re.compile(r"\+?[0-9]{1,15}|[ -~]{1,11}")
 SENDER_HINT = "write up to 11 Latin characters, or up to 15 digits"
@@ -239,7 +239,7 @@ def _check_users(config: Config, findings: Findings) -> None:
                 (*path, "name"), f"the same name as users[{seen[user.name]}]", "keep one of them", needs=needs
             )
         seen.setdefault(user.name, index)
-        if not _ARGON2ID.fullmatch(user.password.get_secret_value()):
+        if not ARGON2ID.fullmatch(user.password.get_secret_value()):
             findings.report((*path, "password"), "not an argon2id hash", "write what `mailbridge hash-password` prints")
         _check_rights(config, index, findings)
 

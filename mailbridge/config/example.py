@@ -44,7 +44,7 @@ _WRITTEN = {
 #: what the user's own name is in the example; else ``main``
 _NAMES = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night", "escalation": "ops"}
 #: nobody needs them to begin with
-_HIDDEN = frozenset({"users", "rules", "digest.default", *_NAMES})
+_HIDDEN = frozenset({"users", "rules", "digest.default", "api", *_NAMES})
 #: what a commented key shows where its default is nothing
 _SHOWN = {
     "smtp.listen[].certificate": "/etc/mailbridge/cert.pem",
@@ -129,6 +129,12 @@ _SHOWN = {
     "rotas.<name>.start": "2026-01-05 09:00",
     "rotas.<name>.members": "[anna]",
     "rotas.<name>.timezone": "Europe/Moscow",
+    "web.url": "https://sms.example.org",
+    "api.tokens[].name": "grafana",
+    "api.tokens[].token": '"$argon2id$..."',
+    "api.webhooks[].url": "https://example.org/hook",
+    "api.webhooks[].events": "[undelivered, expired]",
+    "api.webhooks[].secret": "${HOOK_SECRET}",
 }
 
 

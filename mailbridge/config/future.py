@@ -5,7 +5,7 @@ from __future__ import annotations
 NOT_AVAILABLE = "not available in this version"
 
 #: keys of the top level, and of sections
-KEYS = frozenset({"api", "inbound.stop", "inbound.to", "routes"})
+KEYS = frozenset({"inbound.stop", "inbound.to", "routes"})
 #: channels of a recipient domain
 CHANNELS = frozenset({"flash", "call", "ping", "hlr", "viber", "whatsapp", "tg", "mms", "smsc-smtp"})
 #: kinds of gateway

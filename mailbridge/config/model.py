@@ -18,6 +18,7 @@ from pydantic import (
 )
 
 from mailbridge.config.model_alarms import Chain, Heartbeat, Inbound, SelfTest
+from mailbridge.config.model_api import Api
 from mailbridge.config.model_people import Alias, Digests, Person, QuietHours, Rota
 from mailbridge.config.model_rules import Rule
 from mailbridge.config.sections import (
@@ -375,10 +376,15 @@ class Bounce(Section):
 
 
 class Web(Section):
-    """HTTP: health, metrics, callbacks."""
+    """HTTP: health, metrics, callbacks, API and desk."""
 
     listen: Annotated[str | None, BeforeValidator(off)] = Field(
         default="127.0.0.1:8080", description="`host:port`, `[v6]:port` or `off`."
+    )
+    url: str = Field(
+        default="",
+        description="The address people write, where a proxy stands in front: `https://sms.example.org`. "
+        "With `https` the desk's cookies never travel in the clear.",
     )
 
 
@@ -435,5 +441,6 @@ class Config(Section):
         default=Heartbeat(), description="A sign of life to a service that raises the alarm when it stays away."
     )
     bounce: Bounce = Field(default=Bounce(), description="How senders hear of failures.")
-    web: Web = Field(default=Web(), description="HTTP: health, metrics, callbacks.")
+    web: Web = Field(default=Web(), description="HTTP: health, metrics, callbacks, API and desk.")
+    api: Api = Field(default=Api(), description="Programs that may ask, and those that are told.")
     log: Log = Field(default=Log(), description="What is written to stdout.")

@@ -22,7 +22,7 @@ from mailbridge.config.units import parse_duration, parse_size
 from mailbridge.model.limits import parse_rate
 
 
-def _split_words(value: object) -> object:
+def split_words(value: object) -> object:
     """Let a list of words be written as one text, with commas between them."""
     if isinstance(value, str):
         return [word.strip() for word in value.split(",") if word.strip()]
@@ -57,7 +57,7 @@ def _one_or_list(value: object) -> object:
 
 Duration = Annotated[float, BeforeValidator(parse_duration)]
 Size = Annotated[int, BeforeValidator(parse_size)]
-Words = Annotated[list[str], BeforeValidator(_split_words)]
+Words = Annotated[list[str], BeforeValidator(split_words)]
 Patterns = Annotated[list[str], BeforeValidator(_one_or_list)]
 #: a URL that may hold a password: never shown, may be given as ``x_file``
 SECRET_URL: dict[str, JsonValue] = {"secret_url": True}

@@ -22,7 +22,12 @@ _IDLE_S = 30.0
 _STOP_S = 1.0
 #: how long the rest of a body nobody reads is swallowed, so that its sender reads the answer
 _LINGER_S = 2.0
+#: a request's first line: twenty recipients of `/api/v1/preview`, percent-encoded, fit in
+_MAX_LINE_BYTES = 32 * 1024
 _BACKLOG = 128  # what the library asks for
+
+#: paths of streams, which end when they end
+UNLIMITED: web.AppKey[set[str]] = web.AppKey("unlimited", set[str])
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -47,7 +52,7 @@ def _in_time(request_s: float) -> Middleware:
     @web.middleware
     async def middleware(request: web.Request, handler: _Handler) -> web.StreamResponse:
         try:
-            async with asyncio.timeout(request_s) as limit:
+            async with asyncio.timeout(None if request.path in request.app[UNLIMITED] else request_s) as limit:
                 return await handler(request)
         except TimeoutError:
             if not limit.expired():
@@ -61,7 +66,9 @@ def _in_time(request_s: float) -> Middleware:
 
 def create_app(*, request_s: float = _REQUEST_S) -> web.Application:
     """Return an application with our limits, to which the pages add their routes."""
-    return web.Application(middlewares=[_fixed_words, _in_time(request_s)], client_max_size=_MAX_BODY_BYTES)
+    app = web.Application(middlewares=[_fixed_words, _in_time(request_s)], client_max_size=_MAX_BODY_BYTES)
+    app[UNLIMITED] = set()
+    return app
 
 
 class _Connection(web.RequestHandler):
@@ -104,7 +111,7 @@ class WebServer:
         server = self._runner.server
         assert server is not None
         # no access log is None to the library, which its types forget
-        quiet: dict[str, Any] = {"access_log": None}
+        quiet: dict[str, Any] = {"access_log": None, "max_line_size": _MAX_LINE_BYTES}
         loop = asyncio.get_running_loop()
         return _Connection(server, loop=loop, keepalive_timeout=self._idle_s, lingering_time=_LINGER_S, **quiet)
 

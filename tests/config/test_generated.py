@@ -71,7 +71,7 @@ def test_every_line_of_the_example_can_be_put_to_use(tmp_path: Path):
     text = re.sub(r"^#.*", "", text, flags=re.MULTILINE)
     file = tmp_path / "config.yaml"
     file.write_text(text)
-    config = load_config(file, environ={"SMSC_APIKEY": "k", "SMSC_SECRET": "s"})
+    config = load_config(file, environ={"SMSC_APIKEY": "k", "SMSC_SECRET": "s", "HOOK_SECRET": "s" * 32})
     assert config.users[0].name == "zabbix"
     written = yaml.safe_load(text)
     for path, _ in all_entries():

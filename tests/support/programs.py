@@ -50,14 +50,16 @@ class Ended:
 
 
 async def run_program(
-    *command: str | Path, text: bytes = b"", env: Mapping[str, str] | None = None, limit_s: float = 30.0
-) -> Ended:
+    *command: str | Path, text: bytes = b"", env: Mapping[str, str] | None = None, limit_s: float = 30.0,
+    cwd: Path | None = None,
+) -> Ended:  # fmt: skip
     """Run *command* to its end with *text* as its input, without stopping the loop the servers of the test run in."""
     process = await asyncio.create_subprocess_exec(
         *map(str, command),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        cwd=cwd,
         env={**os.environ, **(env or {})},
     )
     try:
