@@ -56,7 +56,7 @@ CATCH_ALL = "*"
 
 @dataclass(frozen=True, slots=True)
 class Path:
-    """An envelope address. Both parts empty: the null sender ``<>``."""
+    """An envelope address, but for the null sender."""
 
     #: without quotes and backslashes
     local: str
@@ -64,11 +64,6 @@ class Path:
     domain: str = ""
     #: the address as given, without angle brackets
     text: str = ""
-
-    @property
-    def is_null(self) -> bool:
-        """True for ``<>``."""
-        return not self.text
 
 
 class Addresses:
@@ -113,24 +108,6 @@ def quote_local(word: str) -> str:
     """Write what a person types for a phone or a name as a local part (RFC 5321 4.1.2)."""
     bare = "".join(word.split())
     return bare if bare.replace("+", "").replace("-", "").replace(".", "").isalnum() else f'"{bare}"'
-
-
-def parse_path(
-    raw: str | bytes, *, legacy: bool = False, syntax: Reply = BAD_ADDRESS, relay: Reply = UNKNOWN_DOMAIN
-) -> Path:
-    """Parse ``<local@domain>`` or ``<>``, with nothing before or after it.
-
-    *legacy* also takes an address without angle brackets; *syntax* and *relay* as for ``parse_address``.
-    Raises: Rejected, and nothing else.
-    """
-    text = _checked(raw, syntax)
-    if text == "<>":
-        return Path("")
-    if text.startswith("<") and text.endswith(">"):
-        return parse_address(text[1:-1], syntax=syntax, relay=relay)
-    if not legacy:
-        raise Rejected(syntax)
-    return parse_address(text, syntax=syntax, relay=relay)
 
 
 def parse_address(text: str, *, syntax: Reply = BAD_ADDRESS, relay: Reply = UNKNOWN_DOMAIN) -> Path:

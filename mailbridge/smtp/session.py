@@ -227,7 +227,8 @@ class Session(Authentication):
         # from here on we are the ones who are slow: no timer cuts the client off
         await self.flush()
         self._patience_until = None
-        replies = await asyncio.shield(self.site.roll.start_reception(self.site.take(mail)))
+        taking = self.site.roll.start_reception(self.site.take(mail), size_bytes=len(mail.content))
+        replies = await asyncio.shield(taking)
         self._faults = self._idle_commands = 0
         return await self._answer_mail(*replies)
 

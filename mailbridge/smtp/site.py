@@ -103,11 +103,18 @@ class Roll:
         if not self._members:
             self._nobody.set()
 
-    def start_reception(self, coroutine: Any) -> asyncio.Task[Sequence[Reply]]:
-        """Run the taking of a mail so that nothing that befalls its session cancels it."""
+    def start_reception(self, coroutine: Any, *, size_bytes: int) -> asyncio.Task[Sequence[Reply]]:
+        """Run the taking of a mail of that size so that nothing that befalls its session cancels it."""
         task: asyncio.Task[Sequence[Reply]] = asyncio.get_running_loop().create_task(coroutine)
         self._receptions.add(task)
-        task.add_done_callback(self._receptions.discard)
+        # it stays in memory until it is answered, however long that is put off
+        self.buffered_bytes += size_bytes
+
+        def done(task: asyncio.Task[Sequence[Reply]]) -> None:
+            self._receptions.discard(task)
+            self.buffered_bytes -= size_bytes
+
+        task.add_done_callback(done)
         return task
 
     async def empty(self, drain_s: float, *, linger_s: float) -> None:

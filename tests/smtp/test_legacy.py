@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
-import ssl
 from base64 import b64encode
-from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mailbridge.smtp.content import BareLfReader
-from mailbridge.smtp.tls import build_context
 from tests.support.door import TestDoor, greet, hear, open_door, say, until
 
 LEGACY: dict[str, Any] = {"legacy": True}
@@ -130,38 +125,3 @@ async def test_old_clients_find_auth_where_they_look() -> None:
         await say(reader, writer, "Subject: x\r\n\r\ny\r\n.")
         assert door.reception.mails[0].client.user is None
         writer.close()
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("version", ["-tls1", "-tls1_1", "-tls1_2", "-tls1_3"])
-@pytest.mark.parametrize("legacy", [False, True])
-async def test_protocol_versions_with_openssl(version: str, legacy: bool, tmp_path: Path) -> None:
-    """Elsewhere than on a legacy listener TLS begins at 1.2."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("openssl is not installed")
-    issued = trustme.CA(key_type=trustme.KeyType.RSA).issue_cert("localhost", key_type=trustme.KeyType.RSA)
-    issued.cert_chain_pems[0].write_to_path(tmp_path / "cert.pem")
-    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
-    keys = {"certificate": str(tmp_path / "cert.pem"), "private_key": str(tmp_path / "key.pem"), "tls": "starttls"}
-    async with open_door({**keys, "legacy": legacy}) as door:
-        process = await asyncio.create_subprocess_exec(
-            *(openssl, "s_client", "-connect", f"127.0.0.1:{door.port}", "-starttls", "smtp", "-brief", version),
-            *("-cipher", "ALL:@SECLEVEL=0"),
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-        output, _ = await asyncio.wait_for(process.communicate(b"QUIT\r\n"), 20)
-    expected = legacy or version in {"-tls1_2", "-tls1_3"}
-    assert (b"CONNECTION ESTABLISHED" in output) is expected, output
-
-
-def test_a_strict_context_takes_no_weak_cipher() -> None:
-    """Every cipher of TLS 1.2 has forward secrecy or authenticated encryption, and 128 bits at least."""
-    issued = trustme.CA().issue_cert("localhost")
-    with issued.private_key_and_cert_chain_pem.tempfile() as path:
-        context = build_context(path, None)
-    assert context.minimum_version is ssl.TLSVersion.TLSv1_2
-    assert all(cipher["strength_bits"] >= 128 for cipher in context.get_ciphers())
-    assert not [c["name"] for c in context.get_ciphers() if "NULL" in c["name"] or "RC4" in c["name"]]

@@ -6,12 +6,15 @@ import asyncio
 import contextlib
 import smtplib
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from mailbridge.errors import Rejected, StoreDamaged, StoreError, StoreFull, TryLater
 from mailbridge.model import reply
+from mailbridge.model.mail import ReceivedMail
+from mailbridge.model.reply import Reply
 from tests.support.door import TestDoor, connect, hear, open_door, say, unix_listener, until
 
 MAIL = "Subject: x\r\n\r\ny\r\n."
@@ -403,6 +406,32 @@ async def test_memory_for_mails_is_bounded() -> None:
         assert (await say(reader, writer, *ENVELOPE[1:])).startswith("354")
         assert (await say(reader, writer, MAIL)).startswith("250")
         writer.close()
+
+
+async def test_a_mail_counts_until_it_is_answered() -> None:
+    """While a verdict is waited for its text is in memory: others are put off then, and taken afterwards."""
+    from mailbridge.smtp.site import Limits
+
+    async with open_door(limits=Limits(buffered_bytes=5000, linger_s=0.3)) as door:
+        take, verdict = door.reception.receive, asyncio.Event()
+
+        async def receive(mail: ReceivedMail, *, each: bool) -> Sequence[Reply]:
+            await verdict.wait()
+            return await take(mail, each=each)
+
+        door.reception.receive = receive  # type: ignore[method-assign]
+        reader, writer = await begin_mail(door)
+        writer.write(b"a" * 4000 + b"\r\n.\r\n")
+        await until(lambda: 4000 <= door.door.buffered_bytes < 4100)
+        other_reader, other_writer = await begin_mail(door)
+        other_writer.write(b"b" * 2000)
+        await until(lambda: door.door.buffered_bytes > 5000)
+        assert await say(other_reader, other_writer, "\r\n.") == str(reply.QUEUE_FULL)
+        verdict.set()
+        assert (await hear(reader)).startswith("250")
+        assert door.door.buffered_bytes == 0
+        for one in (writer, other_writer):
+            one.close()
 
 
 async def test_clients_turned_away_take_no_place() -> None:

@@ -29,7 +29,7 @@ from mailbridge.gateway.contract import StatusQuery
 from mailbridge.gateway.smsc import codec, verdict
 from mailbridge.gateway.smsc.answers import parse_answer
 from mailbridge.gateway.smsc.callback import parse_event, verify
-from mailbridge.intake.address import parse_path, parse_recipient
+from mailbridge.intake.address import parse_address, parse_recipient
 from mailbridge.intake.compose import Composer
 from mailbridge.intake.numbers import NumberPolicy
 from mailbridge.intake.parse import MAX_BODY_CHARS, parse_mail
@@ -38,6 +38,7 @@ from mailbridge.intake.template import MAX_OUTPUT_CHARS, compile_template
 from mailbridge.model.mail import Recipient
 from mailbridge.model.outcome import Accepted, Receipt, Refused
 from mailbridge.report.dsn import build_report
+from mailbridge.smtp.parameters import parse_rcpt
 from mailbridge.web import callback
 from mailbridge.web.callback import Entrance
 from mailbridge.web.health import add_routes as add_health
@@ -163,8 +164,7 @@ def _blanks_aside(text: str) -> str:
 
 def _recipient_of(address: str) -> Recipient | None:
     try:
-        path = parse_path(address.encode("utf-8", "replace"))
-        return parse_recipient(path.text, domains=DOMAINS, numbers=NumberPolicy(Numbers()))
+        return parse_recipient(parse_rcpt(f"TO:{address}").path, domains=DOMAINS, numbers=NumberPolicy(Numbers()))
     except Rejected:
         return None
 
@@ -208,13 +208,13 @@ def check_log(case: tuple[bytes, str, str]) -> None:
 
 def check_address(address: str) -> None:
     """An address is refused with a clean reply, or is a number we may send to, printable ASCII, exactly as given."""
-    for raw in (address, address.encode("utf-8", "surrogatepass")):
+    for raw in (address, address.encode("utf-8", "surrogatepass").decode("latin-1")):
         try:
-            path = parse_path(raw)
+            path = parse_address(parse_rcpt(f"TO:{raw}").path)
         except Rejected as refusal:
             check_hygiene(f"{refusal.reply}\r\n".encode())
             continue
-        assert path.text == address[1:-1]
+        assert f"<{path.text}>" in raw
         assert path.text.isascii()
         assert path.text.isprintable() or not path.text
         assert "=?" not in path.text
