@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-import structlog
-
 from mailbridge.clock import Clock
 from mailbridge.errors import NotFound, WrongState
 from mailbridge.escalation.answer import Answer, parse_answer
@@ -20,8 +18,6 @@ from mailbridge.model.ids import as_written
 from mailbridge.model.inbound import InboundSms
 from mailbridge.queue.contract import Store
 from mailbridge.queue.escalations import ANSWERABLE, KEPT_FOR, FoundEscalation, Status, Wanted
-
-log = structlog.get_logger()
 
 #: what is made of an SMS; those that end in no acknowledgement say why
 ACKNOWLEDGED = "acknowledged"
@@ -64,7 +60,6 @@ class Answers:
                 return result
             words = chains.name_of(sms.phone)
             if await self._store.advance(acknowledge(one, by=sms.phone, words=words, now=now)):
-                log_acknowledged(one, by=words, via="sms")
                 self._answered()
                 return ACKNOWLEDGED
             # it has moved on in between: look again
@@ -123,12 +118,4 @@ async def acknowledge_by_hand(store: Store, id_: str, *, by: str, clock: Clock) 
             raise WrongState(f"{over.mail_id} ({over.chain}) is {over.status.value}{who}")
         took = [await store.advance(acknowledge(one, by=by, words=by, now=now)) for one in still]
         if all(took):
-            for one in still:
-                log_acknowledged(one, by=by, via="hand")
             return tuple(still)
-
-
-def log_acknowledged(found: FoundEscalation, *, by: str, via: str) -> None:
-    """Log that somebody has answered."""
-    one = found.escalation
-    log.info("acknowledged", id=one.mail_id, escalation=one.chain, number=one.number, by=by, via=via, steps=one.steps)

@@ -113,13 +113,15 @@ class Escalator:
 
     def _log(self, decided: Decided) -> None:
         then, notes = decided.advance.then, decided.advance.notes
+        fields: dict[str, object] = {"id": then.mail_id, "escalation": then.chain, "number": then.number}
         if then.status is Status.ACKNOWLEDGED:
-            # by whomever, a verb or another node
+            # by a phone, or by a verb or the desk: those tell nobody
+            who = {"via": "sms", "phone": then.by} if then.by.startswith("+") else {"via": "hand", "by": then.by}
             self._count("acknowledged")
+            log.info("acknowledged", steps=then.steps, **who, **fields)
         if not decided.event:
             return
         self._count(decided.event)
-        fields = {"id": then.mail_id, "escalation": then.chain, "number": then.number}
         if decided.advance.mail is None:
             because = notes[-1].detail.get("because") if notes else None
             log.warning("escalation ended", because=because, status=then.status.value, **fields)
