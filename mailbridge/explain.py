@@ -31,7 +31,8 @@ Places = Callable[[Path], str]
 class Step:
     """One look at the mail."""
 
-    #: ``client``, ``size``, ``sender``, ``recipient``, ``profile``, ``rule``, ``message``, ``gateway``
+    #: ``client``, ``size``, ``sender``, ``recipient``, ``profile``, ``rule``, ``message``,
+    #: ``escalation``, ``gateway``
     stage: str
     #: in one word: ``accepted``, ``refused``, ``fits`` …
     result: str
@@ -170,6 +171,10 @@ class Explainer:
         steps.append(_profile(group[0].reading, self.places(("message", "profile"))))
         for planned in group:
             steps.extend(_message(planned))
+            if planned.chain is not None:
+                here = self.places(("escalation", planned.chain.name))
+                words = f"{planned.message.phone}: {planned.chain}"
+                steps.append(Step(stage="escalation", result=planned.chain.name, because=words, config=here))
 
     def _gateways(self, client: Client) -> Iterator[Step]:
         index = self._user_index(client)

@@ -52,9 +52,8 @@ class Chain:
         return self.answer.replace(PLACE, number)
 
     def __str__(self) -> str:
-        then = ", then ".join(map(str, self.steps))
         wanted = "delivery" if self.delivered_is_enough else "an answer"
-        return f"{self.name}: each {self.after_s:g} s without {wanted}: {then}"
+        return f"without {wanted}, {', then '.join(map(str, self.steps))}, {self.after_s:g} s apart"
 
 
 class Chains:

@@ -164,3 +164,16 @@ def test_a_sender_name_in_the_header_that_is_not_the_users_is_named_too(ask, tmp
     code, answer = ask(mail, "--user", "zabbix", "--from", "", to="77010000001@sms.local")
     assert (code, answer["reply"][:9]) == (1, "550 5.7.1")
     assert answer["steps"][-1]["config"] == "config.yaml:19: users[0].senders"
+
+
+def test_it_tells_who_would_have_to_answer(ask, tmp_path):
+    """The chain, in words, and its line; a recovery has none."""
+    config = tmp_path / "config.yaml"
+    people = 'people: {anna: {phone: "+79991234567"}}\nescalation:\n  anna: {after: 5m, then: [{call: anna}]}\n'
+    config.write_text(config.read_text() + people)
+    _, answer = ask(NAGIOS, to="anna@sms.local")
+    [step] = [step for step in answer["steps"] if step["stage"] == "escalation"]
+    assert (step["result"], step["config"]) == ("anna", "config.yaml:23: escalation.anna")
+    assert step["because"] == "+79991234567: without an answer, call anna, 300 s apart"
+    _, answer = ask(NAGIOS, to="79991234567@sms.local")
+    assert "escalation" not in {step["stage"] for step in answer["steps"]}

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -326,3 +327,35 @@ async def test_a_port_in_use_is_told_in_words():
     assert (
         in_words(FileNotFoundError(2, "No such file or directory", "key.pem")) == "key.pem: No such file or directory"
     )
+
+
+async def test_ack_answers_an_alert_and_lists_what_waits(desk: Desk, tmp_path: Path) -> None:
+    """By mail, message or number; what is known already, or nobody's, is exit 1."""
+    from mailbridge.queue.connect import open_store
+    from mailbridge.queue.escalations import Escalate
+    from tests.support.queue import new_mail, new_message
+
+    store = open_store(f"sqlite:///{tmp_path}/queue.db")
+    await store.open()
+    now = datetime.now(UTC)
+    for id_, number in (("M000000001", "4711"), ("M000000002", "4712"), ("M000000003", "4713")):
+        wanted = Escalate(chain="ops", after_s=300, numbers=(number,))
+        message = new_message(f"{id_}.1", text=f"down\nReply OK {number}", escalate=wanted)
+        await store.put(new_mail(id_, message, subject="Авария", received_at=now))
+    await store.close()
+    waiting = await desk.data("ack")
+    assert [one["mail"] for one in waiting] == ["M000000003", "M000000002", "M000000001"]
+    assert set(waiting[0]) == {
+        "mail", "escalation", "number", "status", "steps", "by", "subject", "opened_at", "due_at", "ended_at", "messages",
+    }  # fmt: skip
+    table = await desk.run("ack")
+    assert "Авария" in table.output
+    assert "4712" in table.output
+    for word in ("m000000001", "M000000002.1", "4713"):
+        done = await desk.run("ack", word)
+        assert (done.exit_code, "acknowledged by cli:" in done.output) == (0, True)
+    assert await desk.data("ack") == []
+    again = await desk.run("ack", "4713")
+    assert isinstance(again.exception, MailbridgeError)
+    assert "is acknowledged by cli:" in str(again.exception)
+    assert "called 4799" in str((await desk.run("ack", "4799")).exception)

@@ -41,6 +41,8 @@ def test_an_apikey_replaces_login_and_password():
         ("time", "01.02.26 10:30", ("time", "01.02.26 10:30")),
         ("valid", "01:30", ("valid", "01:30")),
         ("sender", "", ("sender", None)),
+        ("channel", "call", ("call", "1")),
+        ("channel", "sms", ("call", None)),
     ],
 )
 def test_options_become_parameters(field, value, sent):

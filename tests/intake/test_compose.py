@@ -306,3 +306,28 @@ def test_what_nobody_looks_for_is_not_named():
     assert composed(with_files(mail(), "logo.png", is_inline=True)).text == "Disk: is full"
     assert composed(with_files(mail(), "smime.p7s", kind="application/pkcs7-signature")).text == "Disk: is full"
     assert composed(with_files(mail(X_SMS_Text="Call me"), "a.jpg")).text == "Call me"
+
+
+# ------------------------------------------------------------------------------------------------ a last line
+@given(
+    st.text(st.sampled_from("ab Яё«»€\n{\U0001f600"), max_size=400),
+    st.sampled_from(["0", "1", "2", "auto"]),
+    st.sampled_from([None, "faithful", "folded", "cheapest"]),
+    st.integers(1, 3),
+    st.sampled_from(["Reply OK 4721", "Ответьте OK 4721"]),
+)
+def test_a_last_line_stands_whatever_is_cut(text, translit, fit, max_parts, ending):
+    """It is counted with the rest, and the text gives way to it."""
+    written = write(text, translit, max_parts, fit=fit, ending=ending)
+    head, _, last = written.text.rpartition("\n")
+    assert last.endswith("OK 4721")
+    assert written.parts <= max_parts
+    assert count_segments(gateway_translit(written.text, written.translit))[1] == written.parts
+    if not written.is_cut and fit is None and translit == "0":
+        assert (head, last) == (text, ending)
+
+
+def test_without_a_last_line_nothing_is_added():
+    """Whoever asks for no answer pays no character."""
+    assert write("down", "0", 1).text == "down"
+    assert write("down", "0", 1, ending="Reply OK 4721").text == "down\nReply OK 4721"
