@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import shutil
 import socket
 import stat
 import sys
+import tempfile
 import threading
 from pathlib import Path
 
@@ -20,7 +22,7 @@ from mailbridge.cli.handover import Settings, hand_over, keep, read_settings, se
 from mailbridge.cli.sendmail import identified, parse_call
 from mailbridge.spool import Kept
 from tests.support.bridge import running_bridge
-from tests.support.programs import run_program
+from tests.support.programs import need_root, run_program
 from tests.support.smarthost import running_smarthost
 
 MAIL = Kept(
@@ -259,3 +261,53 @@ async def test_mails_sent_while_the_bridge_is_down_arrive_once_it_is_there(tmp_p
         again = await run_program(*program, "-q", env=there)
         assert (again.code, again.output) == (0, "")
         assert len(bridge.simulator.inbox) == 3
+
+
+#: what each user does with the spool, by a Python that every user may run; a copy of the module is beside it
+_GIVE = "spool.put(where, spool.Kept(sender='', recipients=('a@b',), content=b'private', at=5.0))"
+_LOOK = "print([path.name for path in spool.waiting(where)])"
+_TAKE = """
+for path in spool.waiting(where):
+    with spool.taken(path) as kept:
+        print(kept.content)
+        spool.finish(path)
+"""
+
+
+@pytest.mark.slow
+async def test_a_spool_of_many_users_is_emptied_by_its_owner_and_read_by_nobody_else():
+    """As the units have it: any user keeps, the spool's owner sends, a third one sees nothing."""
+    need_root("a process of another user")
+    python = "/usr/bin/python3"
+    if not Path(python).exists():
+        pytest.skip("no Python that every user may run")
+    # a folder that others can enter, unlike pytest's own
+    folder = Path(tempfile.mkdtemp(prefix="mailbridge-spool-"))
+    try:
+        folder.chmod(0o755)
+        shutil.copy(spool.__file__, folder / "spool.py")
+        shared = folder / "spool.d"
+        shared.mkdir()
+        owner, giver, stranger = 61001, 61002, 61003
+        os.chown(shared, owner, owner)
+        shared.chmod(0o3777)
+        start = f"import sys; sys.path.insert(0, {str(folder)!r}); import spool, pathlib; where = pathlib.Path({str(shared)!r})\n"
+
+        async def does(uid: int, what: str) -> str:
+            process = await asyncio.create_subprocess_exec(
+                python, "-B", "-c", start + what, user=uid, group=uid, extra_groups=[], cwd="/",
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+            )  # fmt: skip
+            return (await process.communicate())[0].decode().strip()
+
+        assert await does(giver, _GIVE) == ""
+        [path] = spool.waiting(shared)
+        assert (path.stat().st_uid, path.stat().st_gid) == (giver, owner)
+        assert await does(stranger, _LOOK) == "[]"
+        assert "PermissionError" in await does(stranger, f"open({str(path)!r})")
+        assert "PermissionError" in await does(stranger, f"where.joinpath('{giver}').rename(where / 'mine')")
+        assert await does(giver, _LOOK) == str([path.name])
+        assert await does(owner, _TAKE) == "b'private'"
+        assert spool.waiting(shared) == []
+    finally:
+        shutil.rmtree(folder)
