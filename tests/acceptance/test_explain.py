@@ -173,7 +173,7 @@ def test_it_tells_who_would_have_to_answer(ask, tmp_path):
     config.write_text(config.read_text() + people)
     _, answer = ask(NAGIOS, to="anna@sms.local")
     [step] = [step for step in answer["steps"] if step["stage"] == "escalation"]
-    assert (step["result"], step["config"]) == ("anna", "config.yaml:23: escalation.anna")
+    assert (step["result"], step["config"]) == ("anna", "config.yaml:24: escalation.anna")
     assert step["because"] == "+79991234567: without an answer, call anna, 300 s apart"
     _, answer = ask(NAGIOS, to="79991234567@sms.local")
     assert "escalation" not in {step["stage"] for step in answer["steps"]}
