@@ -45,7 +45,7 @@ def polled_inboxes(config: Config) -> Mapping[str, float]:
     return {
         name: every_s
         for name, gateway in config.gateways.items()
-        if every_s > 0 and not (is_called and gateway.callback_path)
+        if every_s > 0 and gateway.type == "smsc" and not (is_called and gateway.callback_path)
     }
 
 

@@ -21,34 +21,28 @@ import structlog
 
 from mailbridge import lean
 from mailbridge.alarms import Alarms
+from mailbridge.carriers import build_carriers
 from mailbridge.clerk import Clerk, no_places
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.model import Config
 from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier
-from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.dispatcher import Dispatcher
 from mailbridge.delivery.gatherer import Gatherer, GatherSettings, Portion
 from mailbridge.delivery.keeper import Keeper
 from mailbridge.delivery.membership import Alone, ForTheFirst, Membership
 from mailbridge.delivery.questions import Prober, Questions, Receipts
-from mailbridge.delivery.receipts import Verdict
-from mailbridge.delivery.retry import Backoff
 from mailbridge.delivery.rush import Rush
 from mailbridge.delivery.watch import Watch
 from mailbridge.explain import Places
 from mailbridge.front import build_doorman, build_intake_settings, build_reader, read_preferences, users_apart
-from mailbridge.gateway.smsc.client import SmscGateway
-from mailbridge.gateway.smsc.codes import meaning_of
-from mailbridge.gateway.smsc.sites import currency_of
 from mailbridge.in_force import InForce
 from mailbridge.intake.digest import Told, compose_digests
 from mailbridge.limiter import Accountant, Known, News, read_limits
 from mailbridge.loops import Duty, Loop
-from mailbridge.meter import Meter, metered_gateway, metered_store
+from mailbridge.meter import Meter, metered_store
 from mailbridge.model.ids import new_mail_id
-from mailbridge.model.outcome import Receipt
 from mailbridge.operator import OperatorNotices
 from mailbridge.pages import Parts, Site
 from mailbridge.people.calendars import Calendars
@@ -80,33 +74,6 @@ Failpoint = Callable[[str], None]
 
 def no_failpoint(_name: str) -> None:
     """Do nothing: only crash tests stop the program at named points."""
-
-
-def read_receipt(receipt: Receipt) -> Verdict:
-    """Read a receipt by SMSC's own tables."""
-    meaning = meaning_of(receipt.status, receipt.err)
-    return Verdict(state=meaning.state, enhanced=meaning.enhanced, code=meaning.code, text=meaning.words)
-
-
-def build_carriers(config: Config, clock: Clock, meter: Meter | None = None) -> list[Carrier]:
-    """Return the configured gateways, in their order; *meter* times their requests."""
-    backoff = Backoff(min_s=config.queue.retry_min, max_s=config.queue.retry_max)
-    return [
-        Carrier(
-            gateway if meter is None else metered_gateway(gateway, meter, clock),
-            policy=Policy(
-                backoff=backoff,
-                poll_s=settings.poll,
-                quarantine_s=settings.quarantine,
-                on_unknown=settings.on_unknown,
-                currency=settings.currency or currency_of(settings.url),
-            ),
-            read=read_receipt,
-            max_in_flight=settings.max_in_flight,
-        )
-        for name, settings in config.gateways.items()
-        for gateway in (SmscGateway(name, settings, clock=clock),)
-    ]
 
 
 def build_gather_settings(config: Config) -> GatherSettings:

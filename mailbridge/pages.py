@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
+from mailbridge.carriers import build_entrances
 from mailbridge.clerk import Clerk
 from mailbridge.clock import Clock
 from mailbridge.config.addresses import TcpAddress, parse_listen
@@ -49,17 +50,6 @@ class Parts:
     ask_worker: Callable[[], Awaitable[None]]
     #: a person's act changed the queue or a gateway
     changed: Callable[[], None]
-
-
-def build_entrances(config: Config) -> dict[str, callback.Entrance]:
-    """Return where the gateways that call back do so."""
-    return {
-        name: callback.Entrance(
-            gateway=name, path=settings.callback_path.get_secret_value(), secret=settings.callback_secret
-        )
-        for name, settings in config.gateways.items()
-        if settings.callback_path
-    }
 
 
 class Site:

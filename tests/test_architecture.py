@@ -89,7 +89,13 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "escalation, inbound and vitals, put together from the configuration; a part of ``app``",
     ),
     "queue": ({"errors", "model"}, "keeps what was promised, whoever asks; knows neither SMTP nor HTTP"),
-    "gateway": ({".", "clock", "config.model", "errors", "model"}, "a carrier does not know who sends through it"),
+    "gateway": (
+        {
+            ".", "clock", "config.answers", "config.model", "config.model_http", "config.patterns", "config.placeholders",
+            "errors", "model",
+        },
+        "a carrier does not know who sends through it; how one is described, the configuration says",
+    ),
     "delivery": (
         {"clock", "config.model", "errors", "gateway.contract", "loops", "model", "queue.cluster",
             "queue.contract", "queue.gathering", "queue.kept",
@@ -156,7 +162,10 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "tail": ({"clock", "queue.browsing", "queue.contract"}, "reads the history onwards, for whoever tells it"),
     "pages": (
-        {"clerk", "clock", "config.addresses", "config.model", "delivery", "meter", "model.inbound", "queue.contract", "web"},
+        {
+            "carriers", "clerk", "clock", "config.addresses", "config.model", "delivery", "meter", "model.inbound",
+            "queue.contract", "web",
+        },
         "which pages there are",
     ),
     "clerk": (
@@ -169,8 +178,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "web": (
         {
-            ".", "admin", "clerk", "clock", "config.model", "config.model_api", "delivery.board", "delivery.dispatcher",
-            "delivery.questions", "errors", "gateway.smsc.callback", "listing", "model", "queue.browsing",
+            ".", "admin", "clerk", "clock", "config.model", "config.model_api", "delivery.board", "delivery.dispatcher", "delivery.questions", "errors", "gateway.json_fields",
+            "gateway.smsc.callback", "listing", "model", "queue.browsing",
             "queue.contract", "smtp.bans", "smtp.passwords", "stats", "tail",
         },
         "shows the parts and takes callbacks; holds no logic. Who may sign in is asked as at the door",
@@ -183,17 +192,24 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         },
         "the door in other processes: what is to be stored goes over a line to the one with the queue",
     ),
+    "carriers": (
+        {"clock", "config.model", "delivery", "gateway", "meter", "model.outcome", "web.callback"},
+        "builds what is configured, each carrier of its own kind",
+    ),
     "app": (
         {
-            "alarms", "clerk", "clock", "config", "delivery", "explain", "front", "gateway", "in_force", "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator",
-            "pages", "people", "pressure", "queue.contract", "queue.kept", "reception", "report", "smtp", "web.health", "workers.team",
+            "alarms", "carriers", "clerk", "clock", "config", "delivery", "explain", "front", "in_force",
+            "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator", "pages", "people",
+            "pressure", "queue.contract", "queue.kept", "reception", "report", "smtp", "web", "web.health",
+            "workers.team",
         },
         "the only file that knows all parts",
     ),
     "cli": (
         {
-            ".", "admin", "app", "clerk", "clock", "config", "doctor", "errors", "explain", "failpoints", "gateway.contract",
-            "lean", "limiter", "listing", "log", "model", "people", "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
+            ".", "admin", "app", "carriers", "clerk", "clock", "config", "doctor", "errors", "explain",
+            "failpoints", "gateway.contract", "lean", "limiter", "listing", "log", "model", "people",
+            "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),
@@ -219,7 +235,7 @@ LIBRARIES: dict[str, set[str]] = {
     "re2": {"config"},
     "prometheus_client": {"meter", "web"},
     "psycopg": {"queue"},
-    "pydantic": {"cli", "config", "web"},
+    "pydantic": {"cli", "config", "gateway", "web"},
     "recurring_ical_events": {"people"},
     "rich": {"cli"},
     "sqlalchemy": {"queue"},

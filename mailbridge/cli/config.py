@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from urllib.parse import urlsplit
 
 import click
 
@@ -19,7 +20,7 @@ from mailbridge.cli.common import (
     unread_config_option,
 )
 from mailbridge.config.load import load_with_places
-from mailbridge.config.model import Config
+from mailbridge.config.model import Config, Gateway
 from mailbridge.config.tree import Path, undotted
 from mailbridge.errors import ConfigError
 
@@ -61,12 +62,19 @@ def _warnings(loaded: Config, places: Callable[[Path], str]) -> list[str]:
     return [f"{places(undotted(place))}: {words}" for place, words in never_passed(loaded, groups)]
 
 
+def _address_of(gateway: Gateway) -> str:
+    """Return where a gateway is reached; of one described by its requests the host alone: the rest may be secret."""
+    return gateway.url[0] if gateway.request is None else str(urlsplit(gateway.request.url.get_secret_value()).hostname)
+
+
 def _summary(loaded: Config) -> list[str]:
     listeners = ", ".join(
         f"{listener.address} ({listener.protocol}, tls {listener.tls}, auth {listener.auth})"
         for listener in loaded.smtp.listen
     )
-    gateways = ", ".join(f"{name} ({gateway.type}, {gateway.url[0]})" for name, gateway in loaded.gateways.items())
+    gateways = ", ".join(
+        f"{name} ({gateway.type}, {_address_of(gateway)})" for name, gateway in loaded.gateways.items()
+    )
     return [
         f"listens on:  {listeners}",
         f"takes mail:  for {', '.join(loaded.smtp.domains)}; answers with the {loaded.smtp.reply} reply",

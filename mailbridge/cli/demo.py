@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from mailbridge import log as logging_setup
 from mailbridge.cli.runner import listen_of, run_bridge
 from mailbridge.config.addresses import TcpAddress, is_loopback_host, reachable_host
-from mailbridge.config.model import Config, Listener, MessageDefaults, Queue, SmscGateway, Smtp, Web
+from mailbridge.config.model import Config, Gateway, Listener, MessageDefaults, Queue, Smtp, Web
 from mailbridge.simulator.server import Simulator
 from mailbridge.simulator.settings import AccountSettings, SimulatorSettings
 
@@ -30,9 +30,7 @@ async def run_demo(folder: Path, *, smtp: str, listen: str) -> int:
     config = Config(
         smtp=Smtp(hostname="localhost", listen=[demo_listener(smtp)]),
         message=MessageDefaults(),
-        gateways={
-            "simulator": SmscGateway(url=[simulator.url], login=account.login, password=SecretStr(account.password))
-        },
+        gateways={"simulator": Gateway(url=[simulator.url], login=account.login, password=SecretStr(account.password))},
         queue=Queue(url=f"sqlite:///{folder / 'queue.db'}"),
         web=Web(listen=None),
     )

@@ -65,7 +65,7 @@ async def doctor(config_path: str | None, *, as_json: bool) -> None:
 
 
 async def _examined(config: Config) -> AsyncIterator[Check]:
-    from mailbridge.app import build_carriers
+    from mailbridge.carriers import build_carriers
     from mailbridge.queue.connect import is_made
 
     clock = SystemClock()

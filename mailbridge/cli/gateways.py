@@ -101,7 +101,7 @@ def _pick(config: Config, name: str | None) -> str:
 @run
 async def balance(gateway: str | None, config_path: str | None, *, as_json: bool) -> None:
     """Ask for the money left on the account."""
-    from mailbridge.app import build_carriers
+    from mailbridge.carriers import build_carriers
 
     config = get_config(config_path)
     name = _pick(config, gateway)
@@ -129,7 +129,7 @@ async def balance(gateway: str | None, config_path: str | None, *, as_json: bool
 @run
 async def status(id_: str, config_path: str | None, *, as_json: bool) -> None:
     """Ask the gateway what became of a message (or of all messages of a mail); changes nothing."""
-    from mailbridge.app import build_carriers, read_receipt
+    from mailbridge.carriers import build_carriers, read_receipt
 
     config = get_config(config_path)
     async with opened_store(config) as store:

@@ -77,7 +77,7 @@ async def preview(
 
 
 async def _prices(config: Config, messages: Sequence[Message]) -> list[Price | None]:
-    from mailbridge.app import build_carriers
+    from mailbridge.carriers import build_carriers
 
     carriers = build_carriers(config, SystemClock())
     currency = carriers[0].policy.currency

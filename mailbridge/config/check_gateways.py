@@ -6,7 +6,8 @@ import re
 from urllib.parse import SplitResult, urlsplit
 
 from mailbridge.config.addresses import is_hostname, is_private_host
-from mailbridge.config.model import Config, SmscGateway
+from mailbridge.config.check_http import HTTP_KEYS, SMSC_KEYS, check_http
+from mailbridge.config.model import Config, Gateway, SmscGateway
 from mailbridge.config.tree import Findings, Path
 
 #: a gateway's name is part of its callback address, of metrics and of ``MAILBRIDGE__`` variables
@@ -26,11 +27,26 @@ def check_gateways(config: Config, findings: Findings, *, need_gateway: bool) ->
         if not _NAME.fullmatch(name):
             findings.report(path, "not a usable gateway name", "use letters, digits, single _ . and -, such as main")
             continue
-        _check_urls(gateway, path, findings)
-        _check_credentials(gateway, path, findings)
+        if findings.is_broken((*path, "type")):
+            continue
+        _check_kind(gateway, path, findings)
+        if gateway.type == "http":
+            check_http(gateway, path, findings)
+        else:
+            _check_urls(gateway, path, findings)
+            _check_credentials(gateway, path, findings)
         _check_callback(gateway, path, findings)
         if gateway.proxy is not None:
             _check_proxy(gateway.proxy, (*path, "proxy"), findings)
+
+
+def _check_kind(gateway: Gateway, path: Path, findings: Findings) -> None:
+    """Report keys of another kind of carrier: they would be ignored."""
+    others, kind = (SMSC_KEYS, "smsc") if gateway.type == "http" else (HTTP_KEYS, "http")
+    for key in others:
+        place, default = (*path, key), Gateway.model_fields[key].get_default(call_default_factory=True)
+        if getattr(gateway, key) != default:
+            findings.report(place, f"belongs to type: {kind}", f"remove it, or write type: {kind}")
 
 
 def _check_urls(gateway: SmscGateway, path: Path, findings: Findings) -> None:

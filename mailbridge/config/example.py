@@ -43,6 +43,14 @@ _WRITTEN = {
 }
 #: what the user's own name is in the example; else ``main``
 _NAMES = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night", "escalation": "ops"}
+#: carriers described in YAML have a page of their own, with whole examples
+ELSEWHERE = frozenset(
+    f"gateways.<name>.{key}"
+    for key in (
+        *("request", "success", "id", "errors", "error_text", "price", "status", "lookup", "balance"),
+        "callback",
+    )
+)
 #: nobody needs them to begin with
 _HIDDEN = frozenset({"users", "rules", "digest.default", "api", *_NAMES})
 #: what a commented key shows where its default is nothing
@@ -148,6 +156,8 @@ def _section(model: type[Section], path: str, indent: str, *, commented: bool) -
         here = f"{path}.{entry.key}" if path else entry.key
         if not path:
             yield ""
+        if here in ELSEWHERE:
+            continue
         hidden = commented or here in _HIDDEN
         yield from _comment(entry, indent)
         yield from _key(entry, here, indent, commented=hidden)

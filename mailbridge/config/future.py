@@ -9,4 +9,4 @@ KEYS = frozenset({"inbound.stop", "inbound.to", "routes"})
 #: channels of a recipient domain
 CHANNELS = frozenset({"flash", "call", "ping", "hlr", "viber", "whatsapp", "tg", "mms", "smsc-smtp"})
 #: kinds of gateway
-GATEWAY_TYPES = frozenset({"http", "apprise"})
+GATEWAY_TYPES = frozenset({"apprise"})

@@ -19,6 +19,14 @@ from pydantic import (
 
 from mailbridge.config.model_alarms import Chain, Heartbeat, Inbound, SelfTest
 from mailbridge.config.model_api import Api
+from mailbridge.config.model_http import (
+    HttpBalance,
+    HttpCallback,
+    HttpError,
+    HttpMatch,
+    HttpQuestion,
+    HttpRequest,
+)
 from mailbridge.config.model_people import Alias, Digests, Person, QuietHours, Rota
 from mailbridge.config.model_rules import Rule
 from mailbridge.config.sections import (
@@ -245,7 +253,11 @@ class User(Section):
 class SmscGateway(Section):
     """An account at SMSC."""
 
-    type: Literal["smsc"] = Field(default="smsc", description="Kind of carrier. `smsc` is the one there is.")
+    type: Literal["smsc", "http"] = Field(
+        default="smsc",
+        description="Kind of carrier. `http` is any with an HTTP interface, described by the keys from `request` on: "
+        "docs/howto/carriers.md.",
+    )
     url: Words = Field(
         default=["https://smsc.ru", "https://www2.smsc.ru"],
         description="The gateway's hosts, tried in this order. `http://` is for loopback and private addresses.",
@@ -299,6 +311,33 @@ class SmscGateway(Section):
     insecure: bool = Field(
         default=False, description="Allows `http://` to any host: the password then travels readable by all."
     )
+
+
+class Gateway(SmscGateway):
+    """An account at a carrier of any kind; which keys belong to which kind is checked in ``check_gateways.py``."""
+
+    request: HttpRequest | None = Field(default=None, description="http: the request that sends one message.")
+    success: HttpMatch = Field(
+        default=HttpMatch(), description="http: the answer that says it was taken, where no error fits."
+    )
+    id: str | None = Field(
+        default=None, description="http: where the answer has the carrier's own id: `json:path`, `header:…`, `body:…`."
+    )
+    errors: list[HttpError] = Field(
+        default=[], description="http: answers that refuse, in order; the first that fits decides. Others: unknown."
+    )
+    error_text: str | None = Field(
+        default=None, description="http: where the answer has the carrier's own words for a refusal."
+    )
+    price: str | None = Field(default=None, description="http: where the answer has the price of the message.")
+    status: HttpQuestion | None = Field(
+        default=None, description="http: how to ask what became of a message, by `{{ gateway_id }}`."
+    )
+    lookup: HttpQuestion | None = Field(
+        default=None, description="http: how to ask by our own `{{ id }}` whether a message was taken at all."
+    )
+    balance: HttpBalance | None = Field(default=None, description="http: how to ask for the money left.")
+    callback: HttpCallback | None = Field(default=None, description="http: what the carrier's reports mean.")
 
 
 class Queue(Section):
@@ -418,7 +457,7 @@ class Config(Section):
     rules: list[Rule] = Field(
         default=[], description="What is done with which mails, in order; the first that fits decides."
     )
-    gateways: dict[str, SmscGateway] = Field(
+    gateways: dict[str, Gateway] = Field(
         default={}, description="Accounts at carriers by a name of your own; at least one."
     )
     queue: Queue = Field(default=Queue(), description="The store: what was promised and not yet done, and the history.")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, Union, get_args, get_origin
 
-from pydantic import SecretStr
+from pydantic import JsonValue, SecretStr
 from pydantic.fields import FieldInfo
 
 from mailbridge.config.model import Config
@@ -23,9 +23,9 @@ from mailbridge.config.units import format_duration, format_size, parse_size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scalar:
-    """One value. *kind* is text, duration, size, number, switch (yes or no), choice or secret."""
+    """One value. *kind* is text, duration, size, number, switch (yes or no), choice, secret, or json (anything)."""
 
-    kind: Literal["text", "duration", "size", "number", "switch", "choice", "secret"]
+    kind: Literal["text", "duration", "size", "number", "switch", "choice", "secret", "json"]
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
@@ -117,6 +117,8 @@ def _kind(annotation: Any, metadata: list[Any]) -> Kind:
         return Items(item=_kind(args[0], []), words=args[0] is str)
     if origin is dict:
         return Mapping(value=_kind(args[1], []))
+    if annotation is JsonValue:
+        return Scalar(kind="json")
     if annotation is SecretStr:
         return Scalar(kind="secret")
     if annotation is bool:
@@ -185,7 +187,12 @@ def describe(kind: Kind) -> str:
         case Scalar(kind="choice", choices=choices):
             return " | ".join(choices)
         case Scalar(kind=name, minimum=minimum, maximum=maximum):
-            words = {"switch": "true or false", "number": "whole number", "secret": "text (secret)"}.get(name, name)
+            words = {
+                "switch": "true or false",
+                "number": "whole number",
+                "secret": "text (secret)",
+                "json": "anything",
+            }.get(name, name)
             if minimum is None or maximum is None:
                 return words
             return f"{words}, {write(minimum, kind)} to {write(maximum, kind)}"

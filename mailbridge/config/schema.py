@@ -68,6 +68,8 @@ def _schema(kind: Kind) -> Schema:
 def _scalar(kind: Scalar) -> Schema:
     reference = {"type": "string", "pattern": _REFERENCE}
     match kind.kind:
+        case "json":
+            return {}
         case "choice":
             numbers = [int(choice) for choice in kind.choices if choice.isdigit()]
             # an editor with YAML 1.1 takes a plain off for false

@@ -59,6 +59,8 @@ def _value(value: Any, kind: Kind) -> Any:
             return [_value(child, item) for child in value]
         case Named(value=inner):
             return {key: _value(child, inner) for key, child in value.items()}
+        case Scalar(kind="secret" | "json"):
+            return HIDDEN
         case Scalar(kind="duration" | "size"):
             return write(value, kind)
     return value

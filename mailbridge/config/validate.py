@@ -127,7 +127,7 @@ def _wrong_value(
 def _bad_choice(path: Path, kind: Kind | None, shown: str) -> tuple[str, str]:
     word = shown.strip('"')
     if path[:1] == ("gateways",) and path[-1] == "type" and word in future.GATEWAY_TYPES:
-        return f"{shown} is {future.NOT_AVAILABLE}", "write smsc"
+        return f"{shown} is {future.NOT_AVAILABLE}", "write smsc or http"
     return f"{shown or 'this'} is not one of the choices", _wanted(kind)
 
 

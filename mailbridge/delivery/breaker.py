@@ -21,6 +21,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 
+from mailbridge.gateway.contract import NO_QUESTION
 from mailbridge.model.outcome import Balance, SmsError, Suspended
 from mailbridge.queue.contract import GatewayState
 
@@ -126,6 +127,8 @@ def after_probe(
     """
     match answer:
         case Balance() if state.code != NO_MONEY_CODE or answer.balance + (answer.credit or Decimal(0)) > 0:
+            return _on_trial(state, now=now)
+        case SmsError() if answer.code == NO_QUESTION:
             return _on_trial(state, now=now)
         case SmsError() if state.code == TRANSPORT_CODE and not _is_silence(answer):
             # it answered, whatever it said: the way is open

@@ -62,6 +62,8 @@ def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now:
                 detail={"gateway": row.gateway, "gateway_id": outcome.gateway_id, "parts": outcome.parts,
                         "price": None if outcome.price is None else str(outcome.price)},
                 clear_error=True, parts=outcome.parts, price=outcome.price, currency=policy.currency or None, asked=0,
+                # an id of the carrier's own, by which its callbacks and its status know the message
+                gateway_id=None if outcome.gateway_id == row.gateway_id else outcome.gateway_id,
                 next_attempt_at=next_question_at(State.SENT, asked=0, since=now, now=now, poll_s=policy.poll_s),
             )  # fmt: skip
         case Deferred() if outcome.slow_down and _is_in_doubt(row):

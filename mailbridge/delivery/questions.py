@@ -96,7 +96,7 @@ class Questions:
             if row.state is State.SENT and carrier.policy.poll_s <= 0:
                 continue  # only callbacks tell; none came in time
             for attempt in await self._attempts(row):
-                queries.append(StatusQuery(row.message.phone, attempt))
+                queries.append(StatusQuery(row.message.phone, attempt, accepted=row.state is State.SENT))
                 owners.append(row)
         answers: list[StatusAnswer] = []
         for start in range(0, len(queries), carrier.gateway.max_batch):

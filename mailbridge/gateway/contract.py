@@ -6,7 +6,7 @@ A gateway never raises for what a carrier says or fails to say: it returns a val
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
@@ -31,6 +31,8 @@ class StatusQuery:
 
     phone: Phone
     gateway_id: str
+    #: the carrier named it when it took the message; else it is the id of an attempt whose answer is not known
+    accepted: bool = field(default=False, compare=False)
 
 
 class StatusMiss(StrEnum):
@@ -70,6 +72,10 @@ class InboxPage:
     last_id: int | None = None
     #: how many entries there were, readable or not
     count: int = 0
+
+
+#: code of a balance's error: that carrier cannot be asked anything, so the next message is the probe
+NO_QUESTION = "no question"
 
 
 class Gateway(Protocol):

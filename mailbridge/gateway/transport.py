@@ -9,7 +9,7 @@ Must not know a carrier, look into an answer, or put a URL or a body into an exc
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
@@ -39,6 +39,12 @@ class HttpAnswer:
     body: bytes
     #: the Retry-After header as it came; empty when absent
     retry_after: str
+    #: all headers, for carriers that are described by them
+    headers: Mapping[str, str] = field(default_factory=dict, repr=False)
+
+    def header(self, name: str) -> str | None:
+        """Return a header in any case; None where there is none."""
+        return next((value for key, value in self.headers.items() if key.lower() == name.lower()), None)
 
 
 class _Progress:
@@ -110,7 +116,7 @@ class HttpTransport:
                 trace_request_ctx=progress,
             ) as response:
                 answer = await _read_bounded(response, max_answer_bytes)
-                return HttpAnswer(response.status, answer, response.headers.get("Retry-After", ""))
+                return HttpAnswer(response.status, answer, response.headers.get("Retry-After", ""), response.headers)
         except _FAILURES as error:
             kind = OutcomeUnknown if progress.left else NotSent
             raise kind(_describe(error)) from error

@@ -105,6 +105,8 @@ class Receipt:
     #: the gateway's status and err codes (smsc-api.md 4.5, 4.6)
     status: int
     err: int
+    #: the carrier's own word for it, where it has words instead of numbers
+    word: str = ""
     #: when the gateway says it changed, aware UTC; None when it did not say
     changed_at: datetime | None = None
     price: Decimal | None = None

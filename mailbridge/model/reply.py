@@ -118,4 +118,6 @@ GATEWAY_DATE = Reply(554, "5.5.4", "SMSC error 5: invalid date format")
 GATEWAY_DENIED = Reply(550, "5.7.1", "SMSC error 6: message is denied")
 GATEWAY_NUMBER = Reply(550, "5.1.3", "SMSC error 7: invalid number")
 GATEWAY_UNDELIVERABLE = Reply(550, "5.1.1", "SMSC error 8: can't to deliver")
+#: a carrier described in the configuration; its definition may name another reply, and its own words stand behind
+GATEWAY_REFUSED = Reply(550, "5.0.0", "The carrier refused the message")
 LIFETIME_OVER = Reply(450, "4.4.7", "Delivery time expired")

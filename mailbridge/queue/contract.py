@@ -172,7 +172,8 @@ class Change:
     report_diagnostic: str = ""
     #: how often status was asked about the present attempt so far (poll back-off); None leaves it
     asked: int | None = None
-    #: an older attempt turned out to be the one the gateway took
+    #: an older attempt turned out to be the one the gateway took; or the gateway gave the present one an id of its own:
+    #: ``find_attempts`` finds the message by both from then on, and ``attempts_of`` has both under one number
     gateway_id: str | None = None
 
 

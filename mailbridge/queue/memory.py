@@ -178,6 +178,8 @@ class MemoryStore(MemoryBrowsing, MemoryAlarms):
             return False
         moved = rules.move(standing, change)
         self._t.messages[row.id] = replace(row, **{name: getattr(moved, name) for name in _STANDING})
+        if moved.gateway_id != row.gateway_id:
+            self._add_name(row, moved.gateway_id or "")
         self._l.settle(row.id, standing, moved)
         if change.event:
             self._note(row.id, change.at, change.event, change.to, rules.describe(change))
@@ -187,6 +189,14 @@ class MemoryStore(MemoryBrowsing, MemoryAlarms):
             self._t.keys = {key: owner for key, owner in self._t.keys.items() if owner.message_id != row.id}
         self._add_report(row, change)
         return True
+
+    def _add_name(self, row: StoredMessage, gateway_id: str) -> None:
+        """Let the attempt of *row* be found by *gateway_id*, too, unless an attempt has that id."""
+        phone = digits_of(row.message.phone)
+        known = self._t.attempts.get((row.gateway or "", row.gateway_id or "", phone))
+        if known is not None:
+            key = (known.gateway, gateway_id, phone)
+            self._t.attempts.setdefault(key, replace(known, gateway_id=gateway_id))
 
     def _add_report(self, row: StoredMessage, change: Change) -> None:
         mail = self._t.mails[row.mail_id]

@@ -16,11 +16,15 @@ from pydantic import SecretStr
 
 from mailbridge.delivery.questions import Receipts
 from mailbridge.errors import StoreError
-from mailbridge.gateway.smsc.callback import parse_event, verify
+from mailbridge.gateway.json_fields import flat
+from mailbridge.gateway.smsc.callback import Event, parse_event, verify
 from mailbridge.model.inbound import InboundSms
 from mailbridge.model.outcome import Receipt
 
 log = structlog.get_logger()
+
+#: fields and gateway's name to what they tell; None: nothing that is known
+ReadEvent = Callable[[Mapping[str, str], str], Event | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,10 +34,17 @@ class Entrance:
     gateway: str
     path: str = field(repr=False)
     secret: SecretStr | None
+    #: makes an event of the fields; those of a JSON body have the dotted paths to them as names
+    read: ReadEvent = parse_event
 
 
 async def _form(request: web.Request) -> dict[str, str]:
-    """Return the fields of the body; one that cannot be read, or is no plain form (smsc-api.md 5.2), has none."""
+    """Return the fields of the body; one that cannot be read, or is neither a form nor JSON, has none.
+
+    SMSC's is a form (smsc-api.md 5.2).
+    """
+    if request.content_type == "application/json":
+        return flat(await request.read())
     if request.content_type != "application/x-www-form-urlencoded":
         return {}
     try:
@@ -67,7 +78,7 @@ def add_routes(
             count(entrance.gateway, "forged")
             log.warning("callback forged", gateway=entrance.gateway, client=request.remote)
             raise web.HTTPForbidden
-        event = parse_event(fields, entrance.gateway)
+        event = entrance.read(fields, entrance.gateway)
         result = "ignored"
         try:
             if isinstance(event, Receipt):

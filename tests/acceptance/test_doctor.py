@@ -19,7 +19,7 @@ import yaml
 from click.testing import CliRunner
 
 from mailbridge import spool
-from mailbridge.app import build_carriers
+from mailbridge.carriers import build_carriers
 from mailbridge.cli.common import opened_store
 from mailbridge.cli.main import cli
 from mailbridge.clock import SystemClock

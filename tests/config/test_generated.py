@@ -10,9 +10,9 @@ import jsonschema
 import pytest
 import yaml
 
-from mailbridge.config.example import example
+from mailbridge.config.example import ELSEWHERE, example
 from mailbridge.config.load import load_config
-from mailbridge.config.model import Bounce, Config, LimitSettings, Listener, Queue, SmscGateway, Smtp, User
+from mailbridge.config.model import Bounce, Config, Gateway, LimitSettings, Listener, Queue, Smtp, User
 from mailbridge.config.outline import all_entries, kind_at
 from mailbridge.config.reference import reference
 from mailbridge.config.schema import json_schema
@@ -33,14 +33,14 @@ def rich() -> Config:
         users=[User(name='we"ird: #name', password=HASH), User(name="off", password=HASH)],
         message={"text": "${x} {{ subject }}\n\t«{{ body }}»\u2028", "sender": "+7999"},
         gateways={
-            "main": SmscGateway(
+            "main": Gateway(
                 login="1:30",
                 password="canary",
                 proxy="http://u:canary@p:1",
                 callback_path="canarypath",
                 callback_secret="canary",
             ),
-            "no": SmscGateway(apikey="canary", url=["http://127.0.0.1:1"]),
+            "no": Gateway(apikey="canary", url=["http://127.0.0.1:1"]),
         },
         queue=Queue(lifetime=90061.5, keep_original=1024),
         bounce=Bounce(**{"smarthost": "smtp://u:canary@h:25?starttls=required", "from": "a@example.org"}),
@@ -75,6 +75,8 @@ def test_every_line_of_the_example_can_be_put_to_use(tmp_path: Path):
     assert config.users[0].name == "zabbix"
     written = yaml.safe_load(text)
     for path, _ in all_entries():
+        if any(path.startswith(described) for described in ELSEWHERE):
+            continue
         here = written
         name = {"people": "anna", "aliases": "oncall", "rotas": "ops", "quiet_hours": "night", "escalation": "ops"}.get(
             path.partition(".")[0], "main"

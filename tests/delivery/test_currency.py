@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pytest
 
-from mailbridge.app import build_carriers
+from mailbridge.carriers import build_carriers
 from mailbridge.config.model import Config
 from mailbridge.gateway.smsc.sites import currency_of
 from mailbridge.model.outcome import Balance

@@ -225,6 +225,22 @@ class TestQuestions:
         found = await store.find_attempts(keys)
         assert {key: row.id for key, row in found.items()} == dict.fromkeys(keys[:2], "M1.1")
 
+    async def test_a_message_is_found_by_the_id_its_carrier_gave_it_and_by_ours(self, store):
+        """Callbacks may name either; both stand for one attempt, and an id somebody else has stays theirs."""
+        await self.put_in(store, "M1", S.UNKNOWN, due_at=NOW)
+        (ours,) = [attempt.gateway_id for attempt in await store.attempts_of("M1.1")]
+        taken = change("M1.1", S.UNKNOWN, S.SENT, next_attempt_at=NOW + DAY, gateway_id="their-1")
+        assert await store.apply([taken]) == [True]
+        assert (await one(store, "M1.1")).gateway_id == "their-1"
+        attempts = await store.attempts_of("M1.1")
+        assert [(one_.gateway_id, one_.number) for one_ in attempts] == [(ours, 1), ("their-1", 1)]
+        keys = [("main", ours, "79990000001"), ("main", "their-1", "79990000001")]
+        assert {key: row.id for key, row in (await store.find_attempts(keys)).items()} == dict.fromkeys(keys, "M1.1")
+        await self.put_in(store, "M2", S.UNKNOWN, due_at=NOW)
+        again = change("M2.1", S.UNKNOWN, S.SENT, next_attempt_at=NOW + DAY, gateway_id="their-1")
+        assert await store.apply([again]) == [True]
+        assert (await store.find_attempts(keys))[keys[1]].id == "M1.1"
+
     async def test_recovery_makes_a_nodes_open_requests_unknown(self, store):
         await store.put(new_mail("M1"))
         await claim(store)

@@ -15,7 +15,7 @@ from itertools import cycle
 from typing import Any
 
 from mailbridge import admin
-from mailbridge.app import read_receipt
+from mailbridge.carriers import read_receipt
 from mailbridge.config.model import Queue
 from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier

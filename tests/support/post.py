@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
-from mailbridge.app import read_receipt
+from mailbridge.carriers import read_receipt
 from mailbridge.delivery.audit import Audit
 from mailbridge.delivery.board import Board, Carrier
 from mailbridge.delivery.dispatcher import Dispatcher

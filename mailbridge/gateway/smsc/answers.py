@@ -57,11 +57,16 @@ def parse_answer(body: bytes, secrets: Sequence[str] = ()) -> Json | Failure | G
         return Garbage("empty answer")
     if text[0] not in '{["-0123456789':
         return _parse_plain(text, secrets)
+    value = decode_json(text)
+    return value if isinstance(value, Garbage) else _find_failure(value, secrets)
+
+
+def decode_json(text: str) -> Json | Garbage:
+    """Read *text* as JSON, numbers exactly; what is broken, bottomless or says two things is Garbage."""
     try:
-        value = _DECODER.decode(text)
+        return _DECODER.decode(text)  # type: ignore[no-any-return]
     except (ValueError, RecursionError, InvalidOperation):
         return Garbage("broken JSON")
-    return _find_failure(value, secrets)
 
 
 def as_int(value: object) -> int | None:

@@ -13,6 +13,7 @@ from mailbridge.clock import Clock, SystemClock
 from mailbridge.config import model as config
 from mailbridge.errors import NotSent, OutcomeUnknown
 from mailbridge.gateway.contract import Batch, InboxPage, Price, Silence, StatusAnswer, StatusMiss, StatusQuery
+from mailbridge.gateway.silence import code_of
 from mailbridge.gateway.smsc import codec, verdict
 from mailbridge.gateway.smsc.inbox import inbox_body, judge_inbox
 from mailbridge.gateway.smsc.line import Line
@@ -61,7 +62,7 @@ class SmscGateway:
             trouble = SmsError(code="connect", text=str(error), error_class=ErrorClass.DEFERRED)
             return [Deferred(error=trouble, left=False)] * len(batch.messages)
         except OutcomeUnknown as error:
-            return [verdict.unknown(_code_of(error), str(error))] * len(batch.messages)
+            return [verdict.unknown(code_of(error), str(error))] * len(batch.messages)
         if lost := self._line.trouble(answer):
             return [lost] * len(batch.messages)
         return verdict.judge_send(self._line.parse(answer), batch)
@@ -119,12 +120,5 @@ class SmscGateway:
         except NotSent as error:
             return Unknown(error=SmsError(code="connect", text=str(error), error_class=ErrorClass.DEFERRED))
         except OutcomeUnknown as error:
-            return verdict.unknown(_code_of(error), str(error))
+            return verdict.unknown(code_of(error), str(error))
         return self._line.trouble(answer) or self._line.parse(answer)
-
-
-def _code_of(error: OutcomeUnknown) -> str:
-    words = str(error)
-    if "timed out" in words:
-        return "timeout"
-    return "answer" if "too long" in words else "cut"

@@ -23,13 +23,19 @@ def escape_text(text: str) -> str:
     A blank goes before a leading service prefix or NUL, and after a comment mark.
     A lone surrogate, which no encoding can carry, becomes U+FFFD.
     """
-    if not text.isascii() and not _is_encodable(text):
-        text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    text = encodable(text)
     if "~~~" in text and ("\n" in text or "\r" in text):
         text = _COMMENT_MARK.sub("~~~ ", text)
     if text.startswith("\0") or _PREFIX.match(text):
         text = " " + text
     return text
+
+
+def encodable(text: str) -> str:
+    """Return *text* with each lone surrogate, which no encoding can carry, as U+FFFD."""
+    if text.isascii() or _is_encodable(text):
+        return text
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def is_list_safe(text: str) -> bool:

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import UTC
-from email.utils import parsedate_to_datetime
 
 from mailbridge.clock import Clock
 from mailbridge.errors import NotSent, OutcomeUnknown
+from mailbridge.gateway.silence import retry_after_s
 from mailbridge.gateway.smsc import codec, verdict
 from mailbridge.gateway.smsc.answers import parse_answer
 from mailbridge.gateway.transport import (
@@ -30,8 +29,6 @@ from mailbridge.model.outcome import Unknown
 MAX_REQUESTS = 14
 #: a host that is reached but answers nothing usable so often in a row gives way, for later requests, to the next one
 _MAX_FAILURES = 5
-#: nobody is asked to be silent for longer by a Retry-After
-_MAX_RETRY_AFTER_S = 3600.0
 
 
 class Line:
@@ -121,16 +118,3 @@ class Line:
         if self._failures >= _MAX_FAILURES:
             self._failures = 0
             self._host = (index + 1) % len(self._urls)
-
-
-def retry_after_s(text: str, clock: Clock) -> float | None:
-    """Read a Retry-After header: seconds or a date (RFC 9110 section 10.2.3); at most an hour."""
-    text = text.strip()
-    if text.isascii() and text.isdigit():
-        return min(float(text[:9]), _MAX_RETRY_AFTER_S)
-    try:
-        moment = parsedate_to_datetime(text)
-    except ValueError:
-        return None
-    aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return min(max((aware - clock.now()).total_seconds(), 0.0), _MAX_RETRY_AFTER_S)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, insert, select, text, update
 
 from mailbridge.model.state import UNSUCCESSFUL
 from mailbridge.queue.contract import Change, Report
@@ -44,6 +44,14 @@ _take_back = delete(report_items).where(
 )
 
 
+#: an attempt is found by the id the gateway gave it, too; one that has that id already keeps it
+_add_name = text(
+    "INSERT INTO attempts (message_id, number, gateway, gateway_id, phone, intent_at)"
+    " SELECT message_id, number, gateway, :name, phone, intent_at FROM attempts"
+    " WHERE message_id = :owner AND gateway_id = :known ON CONFLICT DO NOTHING"
+)
+
+
 def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     """Carry out *changes* in their order; tell for each whether it applied."""
     ids = list({change.message_id for change in changes})
@@ -51,13 +59,15 @@ def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     standings = {id_: read_standing(row[-len(STANDING) :]) for id_, row in rows.items()}
     charged = {id_: row.charged for id_, row in rows.items() if row.charged is not None}
     steps: list[tuple[str, Standing, Standing]] = []
-    results, applied, recovered = [], [], []
+    results, applied, recovered, names = [], [], [], []
     for change in changes:
         standing = standings.get(change.message_id)
         legal = standing is not None and applies(standing, change)
         results.append(legal)
         if standing is not None and legal:
             standings[change.message_id] = moved = move(standing, change)
+            if moved.gateway_id != standing.gateway_id:
+                names.append({"owner": change.message_id, "known": standing.gateway_id, "name": moved.gateway_id})
             if change.message_id in charged:
                 steps.append((change.message_id, standing, moved))
             applied.append(change)
@@ -65,6 +75,8 @@ def apply(conn: Connection, changes: Sequence[Change]) -> list[bool]:
     if applied:
         _write(conn, applied, standings)
         _report(conn, applied, recovered, rows)
+        if names:
+            conn.execute(_add_name, names)
         if steps:
             settle(conn, steps, charged, now=max(change.at for change in applied))
     return results

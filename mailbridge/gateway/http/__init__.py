@@ -1,0 +1,1 @@
+"""Any carrier with an HTTP interface, described in the configuration (``type: http``)."""
