@@ -49,7 +49,8 @@ ENV PATH=/opt/mailbridge/bin:/usr/local/bin:/usr/bin:/bin \
     MAILBRIDGE_CONFIG=/etc/mailbridge/config.yaml \
     # `demo` listens where a published port reaches it
     MAILBRIDGE_DEMO_SMTP=0.0.0.0:2525 \
-    MAILBRIDGE_DEMO_LISTEN=0.0.0.0:8025
+    MAILBRIDGE_DEMO_LISTEN=0.0.0.0:8025 \
+    MAILBRIDGE_DEMO_DESK=0.0.0.0:8080
 
 # by number: Kubernetes' runAsNonRoot cannot look names up
 USER 10001:10001

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench import plots
 from bench.figures import (
     Figure,
     Turn,
@@ -25,6 +24,7 @@ from bench.figures import (
     sent_rate,
     taken_rate,
 )
+from mailbridge import plots
 
 ROOT = Path(__file__).resolve().parent.parent
 PUBLISHED = ROOT / "bench" / "results" / "published.json"

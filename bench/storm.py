@@ -28,7 +28,7 @@ from typing import Any
 import structlog
 import yaml
 
-from bench import plots
+from mailbridge import plots
 from mailbridge.app import build_gather_settings
 from mailbridge.config.model import Config
 from mailbridge.delivery.gatherer import Gatherer

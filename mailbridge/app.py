@@ -44,7 +44,7 @@ from mailbridge.loops import Duty, Loop
 from mailbridge.meter import Meter, metered_store
 from mailbridge.model.ids import new_mail_id
 from mailbridge.operator import OperatorNotices
-from mailbridge.pages import Parts, Site
+from mailbridge.pages import Parts, Site, has_desk
 from mailbridge.people.calendars import Calendars
 from mailbridge.people.directory import Directory
 from mailbridge.people.handling import Handling
@@ -52,6 +52,7 @@ from mailbridge.pressure import Pressure
 from mailbridge.queue.contract import GatewayState, Store
 from mailbridge.queue.kept import Waiting
 from mailbridge.reception import Reader, Reception
+from mailbridge.refusals import Overheard, Refusals
 from mailbridge.report.dsn import ReportSettings
 from mailbridge.report.mailer import Mailer
 from mailbridge.report.relay import Relay
@@ -124,6 +125,7 @@ class Bridge:
         self._node = node or node_name(is_shared=store.cluster is not None)
         self._failpoint = failpoint
         self._watch = Watch()
+        self._refusals = Refusals(clock.now)
         self._loops: dict[str, Loop] = {}
         self._retired: list[Carrier] = []
         report_settings = ReportSettings(
@@ -310,6 +312,7 @@ class Bridge:
             users=config.users,
             clock=self._clock,
             inherited=self._inherited,
+            log=Overheard(log, self._refusals.note) if has_desk(config) else None,
         )
 
     def _build_web(self) -> Site | None:
@@ -322,7 +325,7 @@ class Bridge:
             store=self._store, board=self.board, dispatcher=self.dispatcher, clock=self._clock, meter=self._meter,
             receipts=receipts, fill=lambda: self._pressure.fill, budgets=self.accountant.gauges,
             inbound=self._alarms.inbox.take, ask_door=self._ask_door, ask_worker=self._ask_worker,
-            changed=self._wake_all,
+            changed=self._wake_all, refusals=self._refusals.newest,
         )  # fmt: skip
         return Site(self._config, parts, self._clerk)
 
@@ -412,7 +415,7 @@ class Bridge:
         fixed = [name for name in ("queue", "bounce", "web") if getattr(config, name) != getattr(self._config, name)]
         if self.web is not None:
             self.web.reload(config, self._clerk)
-            fixed += [] if self.web.is_served(config) else ["api"]
+            fixed += [] if self.web.is_served(config) else ["api", "users"]
         self._config = config
         log.info("reloaded", needs_restart=fixed)
         self.dispatcher.wake()

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 
 from mailbridge.admin import message_json
@@ -39,6 +39,18 @@ def parse_moment(text: str, now: datetime) -> datetime:
 def error_words(row: StoredMessage) -> str:
     """Return a message's last error in words; empty where there is none."""
     return "" if row.error is None else f"{row.error.code} {row.error.text}"
+
+
+def detail_words(detail: Mapping[str, object]) -> Iterator[str]:
+    """Say a history entry's detail for people; what is empty says nothing, what is nested stands in brackets."""
+    for key, value in detail.items():
+        if isinstance(value, Mapping):
+            yield f"{key} ({', '.join(detail_words(value))})"
+        elif isinstance(value, list):
+            if value:
+                yield f"{key} {'; '.join(map(str, value))}"
+        elif value not in {None, ""}:
+            yield f"{key.replace('_', ' ')} {value}"
 
 
 def csv_lines(rows: Iterable[StoredMessage]) -> Iterator[str]:

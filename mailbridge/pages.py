@@ -22,6 +22,7 @@ from mailbridge.delivery.questions import Receipts
 from mailbridge.meter import Meter
 from mailbridge.model.inbound import InboundSms
 from mailbridge.queue.contract import Store
+from mailbridge.refusals import Refusal
 from mailbridge.web import callback, health, metrics
 from mailbridge.web.health import Check
 from mailbridge.web.metrics import Gauge
@@ -29,6 +30,7 @@ from mailbridge.web.server import WebServer, create_app
 
 if TYPE_CHECKING:
     from mailbridge.web.api.routes import Api
+    from mailbridge.web.desk.routes import Desk
     from mailbridge.web.office import Office
 
 
@@ -50,6 +52,13 @@ class Parts:
     ask_worker: Callable[[], Awaitable[None]]
     #: a person's act changed the queue or a gateway
     changed: Callable[[], None]
+    #: what the door refused lately
+    refusals: Callable[[], Sequence[Refusal]]
+
+
+def has_desk(config: Config) -> bool:
+    """Tell whether anybody may sign in to a desk."""
+    return any(user.role != "send" for user in config.users)
 
 
 class Site:
@@ -60,9 +69,12 @@ class Site:
         self._entrances = build_entrances(config)
         self._office: Office | None = None
         self._api: Api | None = None
+        self._desk: Desk | None = None
         self._add_plain_pages(parts)
         if config.api.tokens:
             self._add_api(parts, clerk)
+        if has_desk(config):
+            self._add_desk(parts, clerk)
         assert config.web.listen is not None  # the caller asked
         address = parse_listen(config.web.listen)
         assert isinstance(address, TcpAddress)  # the configuration's check takes no other
@@ -95,12 +107,23 @@ class Site:
         self._api = Api(self._open_office(parts, clerk))
         self._api.add_routes(self._app)
 
+    def _add_desk(self, parts: Parts, clerk: Clerk) -> None:
+        from mailbridge.web.desk.routes import Desk  # noqa: PLC0415 - as above
+
+        self._desk = Desk(self._open_office(parts, clerk))
+        self._desk.add_routes(self._app)
+
     def _open_office(self, parts: Parts, clerk: Clerk) -> Office:
         from mailbridge.web.office import Office  # noqa: PLC0415 - as above
 
         if self._office is None:
             self._office = office = Office(
-                store=parts.store, clock=parts.clock, clerk=clerk, board=parts.board, changed=parts.changed
+                store=parts.store,
+                clock=parts.clock,
+                clerk=clerk,
+                board=parts.board,
+                changed=parts.changed,
+                refusals=parts.refusals,
             )
 
             async def close(_app: web.Application) -> None:
@@ -124,10 +147,13 @@ class Site:
             self._office.clerk = clerk
         if self._api is not None:
             self._api.reload(config)
+        if self._desk is not None:
+            self._desk.reload(config)
 
     def is_served(self, config: Config) -> bool:
         """Tell whether there are the pages that *config* asks for."""
-        return bool(config.api.tokens) == (self._api is not None)
+        has_api, has_a_desk = self._api is not None, self._desk is not None
+        return bool(config.api.tokens) == has_api and has_desk(config) == has_a_desk
 
     async def start(self) -> None:
         """Bind and listen. Raises OSError when the address cannot be had."""
@@ -138,3 +164,5 @@ class Site:
         await self._server.stop()
         if self._api is not None:
             self._api.close()
+        if self._desk is not None:
+            self._desk.close()

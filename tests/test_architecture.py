@@ -157,6 +157,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "works on a store, never on a running process",
     ),
     "listing": ({"admin", "config.units", "queue.contract"}, "how a list is asked for and written"),
+    "plots": (set(), "draws what it is given"),
+    "refusals": ({"model.reply"}, "hears the door's log"),
     "stats": (
         {"admin", "clock", "model", "queue.browsing", "queue.contract"}, "sums over time; asks the store alone",
     ),
@@ -164,7 +166,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "pages": (
         {
             "carriers", "clerk", "clock", "config.addresses", "config.model", "delivery", "meter", "model.inbound",
-            "queue.contract", "web",
+            "queue.contract", "refusals", "web",
         },
         "which pages there are",
     ),
@@ -181,6 +183,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
             ".", "admin", "clerk", "clock", "config.model", "config.model_api", "delivery.board", "delivery.dispatcher", "delivery.questions", "errors", "gateway.json_fields",
             "gateway.smsc.callback", "listing", "model", "queue.browsing",
             "queue.contract", "smtp.bans", "smtp.passwords", "stats", "tail",
+            "config.show", "gateway.contract", "plots", "refusals",
         },
         "shows the parts and takes callbacks; holds no logic. Who may sign in is asked as at the door",
     ),
@@ -200,8 +203,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {
             "alarms", "carriers", "clerk", "clock", "config", "delivery", "explain", "front", "in_force",
             "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator", "pages", "people",
-            "pressure", "queue.contract", "queue.kept", "reception", "report", "smtp", "web", "web.health",
-            "workers.team",
+            "pressure", "queue.contract", "queue.kept", "reception", "refusals", "report", "smtp", "web",
+            "web.health", "workers.team",
         },
         "the only file that knows all parts",
     ),
@@ -230,7 +233,7 @@ LIBRARIES: dict[str, set[str]] = {
     "click": {"cli"},
     "holidays": {"config", "people"},
     "icalendar": {"people"},
-    "jinja2": {"config", "intake", "simulator"},
+    "jinja2": {"config", "intake", "simulator", "web"},
     "phonenumbers": {"intake"},
     "re2": {"config"},
     "prometheus_client": {"meter", "web"},

@@ -11,7 +11,7 @@ _mailbridge() {
     COMPREPLY=()
     case "$prev" in
         # what follows is a file or a word of the user's own
-        --balance|--callback|--callback-secret|--client|--config|--critical|--days|--folder|--from|--gateway|--limit|--listen|--login|--output|--password|--phone|--sender|--since|--smtp|--timeout|--to|--user|--warning|-c|-t|-w) return ;;
+        --balance|--callback|--callback-secret|--client|--config|--critical|--days|--desk|--folder|--from|--gateway|--limit|--listen|--login|--output|--password|--phone|--sender|--since|--smtp|--timeout|--to|--user|--warning|-c|-t|-w) return ;;
     esac
     case "$verb:$prev" in
         "queue export:--state") words="queued sending unknown sent delivered undelivered expired failed cancelled held suppressed" ;;
@@ -19,7 +19,7 @@ _mailbridge() {
         "queue list:--state") words="queued sending unknown sent delivered undelivered expired failed cancelled held suppressed" ;;
         ":"*) words="serve demo check-config config preview explain send sendmail queue gateways ack oncall balance status simulator hash-password tls doctor check version --version --help" ;;
         "serve:"*) words="--config --help" ;;
-        "demo:"*) words="--smtp --listen --config --help" ;;
+        "demo:"*) words="--smtp --listen --desk --config --help" ;;
         "check-config:"*) words="--config --json --help" ;;
         "config:"*) words="example schema show --config --help" ;;
         "config example:"*) words="--config --help" ;;

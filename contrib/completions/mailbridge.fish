@@ -26,6 +26,7 @@ complete -c mailbridge -n '__fish_seen_subcommand_from serve' -l config -r -d 'C
 complete -c mailbridge -n '__fish_seen_subcommand_from serve' -l help -d 'Show this message and exit.'
 complete -c mailbridge -n '__fish_seen_subcommand_from demo' -l smtp -r -d 'Where mail comes in; elsewhere than on loopback, private networks may send, too.'
 complete -c mailbridge -n '__fish_seen_subcommand_from demo' -l listen -r -d 'The simulator\'s page and API.'
+complete -c mailbridge -n '__fish_seen_subcommand_from demo' -l desk -r -d 'The desk and health pages, or `off`.'
 complete -c mailbridge -n '__fish_seen_subcommand_from demo' -l config -r -d 'Taken as by every verb; this one reads no configuration.'
 complete -c mailbridge -n '__fish_seen_subcommand_from demo' -l help -d 'Show this message and exit.'
 complete -c mailbridge -n '__fish_seen_subcommand_from check-config' -l config -r -d 'Configuration file or folder (default: $MAILBRIDGE_CONFIG, ./config.yaml, /etc/mailbridge/config.yaml).'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, TextIO
@@ -27,7 +27,7 @@ from mailbridge.cli.common import (
 from mailbridge.clock import SystemClock
 from mailbridge.config.model import Config
 from mailbridge.errors import IntakeError
-from mailbridge.listing import csv_lines, error_words, parse_moment
+from mailbridge.listing import csv_lines, detail_words, error_words, parse_moment
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Filter, StoredMessage
 
@@ -145,20 +145,8 @@ def _print_message(shape: dict[str, Any]) -> None:
         if value not in (None, ""):
             click.echo(f"  {name.replace('_', ' '):<16}{plain(str(value))}")
     for entry in shape["history"]:
-        detail = ", ".join(_in_words(entry["detail"]))
+        detail = ", ".join(detail_words(entry["detail"]))
         click.echo(f"  {entry['at']}  {entry['event']:<12}{entry['state']:<12}{plain(detail)}")
-
-
-def _in_words(detail: Mapping[str, Any]) -> Iterator[str]:
-    """Say a history entry's detail for people; what is empty says nothing, what is nested stands in brackets."""
-    for key, value in detail.items():
-        if isinstance(value, Mapping):
-            yield f"{key} ({', '.join(_in_words(value))})"
-        elif isinstance(value, list):
-            if value:
-                yield f"{key} {'; '.join(map(str, value))}"
-        elif value not in {None, ""}:
-            yield f"{key.replace('_', ' ')} {value}"
 
 
 def _add_action(action: Action, words: str) -> None:

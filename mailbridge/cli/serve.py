@@ -45,8 +45,16 @@ def serve(config_path: str | None) -> None:
     metavar="HOST:PORT",
     help="The simulator's page and API.",
 )
+@click.option(
+    "--desk",
+    default="127.0.0.1:8080",
+    envvar="MAILBRIDGE_DEMO_DESK",
+    show_default=True,
+    metavar="HOST:PORT",
+    help="The desk and health pages, or `off`.",
+)
 @unread_config_option
-def demo(smtp: str, listen: str) -> None:
+def demo(smtp: str, listen: str, desk: str) -> None:
     """Run the bridge with the built-in simulator, a temporary queue and no configuration."""
     from mailbridge.cli.demo import run_demo
 
@@ -54,7 +62,7 @@ def demo(smtp: str, listen: str) -> None:
         TemporaryDirectory(prefix="mailbridge-demo-") as folder,
         asyncio.Runner(loop_factory=loop_factory()) as runner,
     ):
-        code = runner.run(run_demo(Path(folder), smtp=smtp, listen=listen))
+        code = runner.run(run_demo(Path(folder), smtp=smtp, listen=listen, desk=desk))
     sys.exit(code)
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, field
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
 from mailbridge.admin import Action, act, balance_json, command_gateway, find_some, gateways_json, spend_json
@@ -12,9 +13,13 @@ from mailbridge.clock import Clock
 from mailbridge.config.model import Config
 from mailbridge.delivery.board import Board
 from mailbridge.errors import NotFound
+from mailbridge.gateway.contract import Price
+from mailbridge.model.message import Message
 from mailbridge.model.outcome import Balance, SmsError, Suspended
+from mailbridge.model.state import State
 from mailbridge.queue.browsing import Page
 from mailbridge.queue.contract import Filter, GatewayState, Json, Store, StoredMessage
+from mailbridge.refusals import Refusal
 from mailbridge.stats import Sums
 from mailbridge.web.feed import Feed
 
@@ -24,6 +29,9 @@ T = TypeVar("T")
 LOOK_S = 0.1
 #: what a gateway is asked, and sums over the whole queue, are not asked again sooner
 _FRESH_S = 10.0
+_COUNTED_S = 2.0
+_PRICE_S = 3.0
+_MOST_PRICES = 500
 
 
 class Fresh(Generic[T]):
@@ -54,14 +62,19 @@ class Office:
     board: Board
     #: rung when a person has changed the queue or a gateway
     changed: Callable[[], None]
+    #: what the door refused lately
+    refusals: Callable[[], Sequence[Refusal]] = tuple
     sums: Sums = field(init=False)
     feed: Feed = field(init=False)
+    _counts: Fresh[Mapping[State, int]] = field(init=False)
+    _prices: dict[tuple[object, ...], Price | SmsError] = field(init=False, default_factory=dict)
     _spend: Fresh[dict[str, dict[str, Json]]] = field(init=False)
     _balances: dict[str, Fresh[Balance | Suspended | SmsError]] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.sums = Sums(self.store, self.clock)
         self.feed = Feed(self.store, self.clock)
+        self._counts = Fresh(self.store.count_states, self.clock, _COUNTED_S)
         self._spend = Fresh(lambda: spend_json(self.store, now=self.clock.now()), self.clock)
 
     @property
@@ -72,6 +85,28 @@ class Office:
     async def find(self, wanted: Filter) -> Page:
         """List messages, newest first; a page may be short where looking on would take too long. Raises StoreError."""
         return await find_some(self.store, wanted, clock=self.clock, budget_s=LOOK_S)
+
+    async def counts(self) -> Mapping[State, int]:
+        """Count messages by state, as they were a moment ago. Raises StoreError."""
+        return await self._counts.get()
+
+    async def price(self, message: Message) -> Price | SmsError | None:
+        """Return what *message* would cost, asked of the first gateway once for each length; None in time for none."""
+        key = (message.phone[:5], message.parts, message.alphabet, message.translit)
+        carrier = next(iter(self.board.carriers.values()), None)
+        if carrier is None:
+            return None
+        if key not in self._prices:
+            try:
+                async with asyncio.timeout(_PRICE_S):
+                    answer = await carrier.gateway.price(message)
+            except TimeoutError:
+                return None
+            if len(self._prices) >= _MOST_PRICES:
+                self._prices.clear()
+            self._prices[key] = answer
+        price = self._prices[key]
+        return replace(price, currency=price.currency or carrier.policy.currency) if isinstance(price, Price) else price
 
     async def act(self, id_: str, action: Action, *, by: str) -> list[StoredMessage]:
         """Carry *action* out on a mail or message. Raises NotFound, WrongState, StoreError."""

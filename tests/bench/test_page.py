@@ -11,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import page, plots
+from bench import page
 from bench.figures import Figure, figure, ratio, taken_rate
+from mailbridge import plots
 
 ROOT = Path(__file__).parents[2]
 HEAD = {

@@ -75,7 +75,11 @@ def test_the_demo_behind_a_published_port_lets_private_networks_in():
 
 def test_the_demo_names_addresses_that_can_be_reached():
     """What listens everywhere is shown as this machine."""
-    words = greeting(TcpAddress(host="0.0.0.0", port=2525), TcpAddress(host="::", port=8025))
+    words = greeting(
+        TcpAddress(host="0.0.0.0", port=2525), TcpAddress(host="::", port=8025),
+        desk=TcpAddress(host="0.0.0.0", port=8080), password="once",
+    )  # fmt: skip
+    assert "http://127.0.0.1:8080/   sign in as admin with once" in words
     assert "smtplib.SMTP('127.0.0.1', 2525)" in words
     assert "http://[::1]:8025/" in words
     assert "0.0.0.0" not in words

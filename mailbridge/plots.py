@@ -138,3 +138,92 @@ def _pieces(title: str, height: float, inside: Sequence[str]) -> Iterator[str]:
     for piece in inside:
         yield f"{piece}\n"
     yield "</svg>\n"
+
+
+# ------------------------------------------------------------------------------------------- within a page
+@dataclass(frozen=True)
+class Layer:
+    """One row of values for ``columns`` or ``curves``; *name* is also its CSS class, which has its colour."""
+
+    name: str
+    label: str
+    #: None where there is nothing to draw
+    values: Sequence[float | None]
+
+
+_SMALL_HEIGHT, _SMALL_LEFT, _SMALL_BOTTOM, _SMALL_TOP = 200, 56, 22, 10
+
+
+def columns(title: str, at: Sequence[str], layers: Sequence[Layer], *, form: str = ",.0f") -> str:
+    """Return stacked columns, one for each of *at*, as SVG within a page, whose style sheet has the colours."""
+    highest = max((sum(layer.values[n] or 0 for layer in layers) for n in range(len(at))), default=0)
+    axis = linear(highest or 1.0, form=form)
+    room, step = _room(len(at))
+    out = []
+    for n, label in enumerate(at):
+        below = 0.0
+        for layer in layers:
+            value = layer.values[n] or 0
+            if not value:
+                continue
+            top, bottom = _height(axis, below + value), _height(axis, below)
+            out.append(
+                f'<rect class="{layer.name}" x="{_SMALL_LEFT + n * step:.1f}" y="{top:.1f}" width="{room:.1f}" '
+                f'height="{max(bottom - top, 0.5):.1f}"><title>{escape(f"{label}: {layer.label} {value:{form}}")}'
+                "</title></rect>"
+            )
+            below += value
+    return _within(title, at, axis, out)
+
+
+def curves(title: str, at: Sequence[str], layers: Sequence[Layer], *, form: str = ",.1f") -> str:
+    """Return lines over *at*, with gaps where there is no value; otherwise like ``columns``."""
+    highest = max((value for layer in layers for value in layer.values if value is not None), default=0)
+    axis = linear(highest or 1.0, form=form)
+    _, step = _room(len(at))
+    out = []
+    for layer in layers:
+        path, is_open = [], False
+        for n, value in enumerate(layer.values):
+            if value is not None:
+                path.append(f"{'L' if is_open else 'M'}{_SMALL_LEFT + (n + 0.5) * step:.1f} {_height(axis, value):.1f}")
+                # a lone value is a dot
+                path.append("h0.1")
+            is_open = value is not None
+        if path:
+            out.append(
+                f'<path class="line {layer.name}" d="{"".join(path)}"><title>{escape(layer.label)}</title></path>'
+            )
+    return _within(title, at, axis, out)
+
+
+def _room(count: int) -> tuple[float, float]:
+    step = (WIDTH - _SMALL_LEFT - 8) / max(count, 1)
+    return max(step - 1, step * 0.8), step
+
+
+def _height(axis: Axis, value: float) -> float:
+    bottom = _SMALL_HEIGHT - _SMALL_BOTTOM
+    return bottom - (bottom - _SMALL_TOP) * axis.place(value)
+
+
+def _within(title: str, at: Sequence[str], axis: Axis, inside: Sequence[str]) -> str:
+    _, step = _room(len(at))
+    out = [
+        (
+            f'<svg class="plot" viewBox="0 0 {WIDTH} {_SMALL_HEIGHT}" role="img" aria-label="{escape(title)}" '
+            f'preserveAspectRatio="xMidYMid meet"><title>{escape(title)}</title>'
+        )
+    ]
+    for value, label in axis.ticks:
+        y = _height(axis, value)
+        out.append(f'<path class="grid" d="M{_SMALL_LEFT} {y:.1f}H{WIDTH - 8}"/>')
+        out.append(f'<text x="{_SMALL_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{escape(label)}</text>')
+    every = max(1, math.ceil(len(at) / 8))
+    out += [
+        f'<text x="{_SMALL_LEFT + (n + 0.5) * step:.1f}" y="{_SMALL_HEIGHT - 6}" text-anchor="middle">'
+        f"{escape(label)}</text>"
+        for n, label in enumerate(at)
+        if n % every == 0
+    ]
+    return "".join([*out, *inside, "</svg>"])
