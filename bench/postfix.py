@@ -19,28 +19,12 @@ from pathlib import Path
 import psutil
 
 from bench import rig
-from tests.support.postfix import MASTER
+from tests.support.postfix import MAIN, MASTER
 from tests.support.programs import free_port
 
 #: deliveries at a time; Postfix's own limit for one domain would be 20
 CURLS = 50
 
-_MAIN = """\
-compatibility_level = 3.6
-queue_directory = {folder}/queue
-data_directory = {folder}/data
-maillog_file = /dev/stdout
-myhostname = mx.example.org
-mydestination =
-local_recipient_maps =
-alias_maps =
-inet_interfaces = 127.0.0.1
-inet_protocols = ipv4
-mynetworks = 127.0.0.0/8
-smtpd_peername_lookup = no
-smtpd_relay_restrictions = permit_mynetworks, reject
-relay_domains = sms.local
-"""
 _HOLDS = "smtpd_recipient_restrictions = check_recipient_access static:HOLD\n"
 _SENDS = f"""\
 relay_transport = sms
@@ -96,7 +80,7 @@ def _configure(folder: Path, port: int, gateway_port: int | None) -> None:
     for name in ("etc", "queue", "data"):
         (folder / name).mkdir()
     shutil.chown(folder / "data", "postfix")
-    main, master = _MAIN.format(folder=folder), MASTER.format(port=port)
+    main, master = f"{MAIN.format(folder=folder)}smtpd_peername_lookup = no\n", MASTER.format(port=port)
     if gateway_port is None:
         main += _HOLDS
     else:

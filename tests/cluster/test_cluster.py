@@ -8,7 +8,6 @@ import smtplib
 import time
 from pathlib import Path
 from typing import Any
-from urllib.request import urlopen
 
 import pytest
 
@@ -20,7 +19,7 @@ from mailbridge.simulator.settings import AccountSettings, SimulatorSettings
 from tests.support.bridge import Bridge
 from tests.support.cluster import LEASE_S, SETTLE_S, ClusterTest, running_nodes
 from tests.support.postgresql import PostgreSQL
-from tests.support.programs import free_port, until
+from tests.support.programs import free_port, until, until_seen
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
@@ -51,15 +50,18 @@ async def states(node: Bridge) -> list[str]:
     return [row["state"] for row in await node.data("queue", "list")]
 
 
-def page(node: Bridge, name: str) -> str:
-    """Return a page of *node*'s web listener."""
-    with urlopen(f"{node.web}/{name}", timeout=5) as answer:
-        return answer.read().decode()
+async def all_in(node: Bridge, *wanted: str, limit_s: float = 30) -> None:
+    """Wait until all messages are in one of the states *wanted*."""
+
+    async def look() -> bool:
+        return set(await states(node)) <= set(wanted)
+
+    await until_seen(look, limit_s=limit_s, saying=node.what_it_said)
 
 
 def is_suspended(node: Bridge) -> bool:
     """Tell whether *node* knows that its gateway is suspended, by its health page."""
-    return json.loads(page(node, "readyz"))["gateways"]["main"] == "suspended"
+    return json.loads(node.page("readyz"))["gateways"]["main"] == "suspended"
 
 
 @pytest.mark.parametrize("how", ["kill", "freeze", "database"])
@@ -120,7 +122,7 @@ async def test_nodes_come_and_go(tmp_path: Path, queue_url: str) -> None:
             assert "sent, gateway id" in await send((first, second)[number % 2], number)
         # a line of the log may come a moment after the reply
         await until(lambda: (len(senders(first)), len(senders(second))) == (3, 3))
-        await until(lambda: "mailbridge_nodes 2.0" in page(first, "metrics"))
+        await until(lambda: "mailbridge_nodes 2.0" in first.page("metrics"))
 
         await first.data("gateways", "suspend", "main")
         await until(lambda: is_suspended(first) and is_suspended(second))
@@ -136,8 +138,7 @@ async def test_nodes_come_and_go(tmp_path: Path, queue_url: str) -> None:
             saying=second.what_it_said,
         )  # fmt: skip
         assert "sent, gateway id" in await send(second, 20)
-        while set(await states(second)) != {"delivered"}:
-            await asyncio.sleep(0.3)
+        await all_in(second, "delivered")
         # one notice for each trouble, however many nodes hear of it
         told = [*first.events_called("gateway suspended"), *second.events_called("gateway suspended")]
         assert len(told) == 1
@@ -157,8 +158,6 @@ async def test_a_lone_node_that_was_killed_waits_for_nobody_when_it_is_back(tmp_
         await node.kill()
         simulator.carrier.faults.clear()
         await node.start()
-        async with asyncio.timeout(120):
-            while (await states(node))[0] in {"sending", "unknown"}:
-                await asyncio.sleep(0.2)
+        await all_in(node, "sent", "delivered", limit_s=120)
         assert [event["messages"] for event in node.events_called("taken over")] == [1]
         assert len(simulator.inbox) == 1

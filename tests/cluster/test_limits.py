@@ -17,7 +17,7 @@ from mailbridge.simulator.settings import SimulatorSettings
 from tests.support.bridge import Bridge
 from tests.support.cluster import running_nodes
 from tests.support.house import HASHED, PASSWORD
-from tests.support.programs import until
+from tests.support.programs import until, until_seen
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(180)]
 
@@ -52,6 +52,16 @@ def own(**sections: Any) -> dict[str, Any]:
     """Return a node's own configuration, with two users who may sign in."""
     users = [{"name": "zabbix", "password": HASHED, **sections.pop("zabbix", {})}, {"name": "cron", "password": HASHED}]
     return {"smtp": {"listen": [{"address": "127.0.0.1:0", "auth": "optional"}]}, "users": users, **sections}
+
+
+async def until_waiting(node: Bridge, count: int) -> None:
+    """Wait until *count* messages are queued and none is on its way."""
+
+    async def look() -> bool:
+        states = Counter(row["state"] for row in await node.data("queue", "list"))
+        return states["queued"] == count and not states["sending"]
+
+    await until_seen(look, limit_s=60, saying=node.what_it_said)
 
 
 @pytest.mark.parametrize("scope", ["client", "user"])
@@ -92,14 +102,13 @@ async def test_a_budget_is_one_for_all_nodes_and_none_of_it_is_spent_twice(
         kept = taken(replies)
         assert kept >= 5
         await until(lambda: len(simulator.inbox) == 5)
-        states: Counter[str] = Counter()
-        async with asyncio.timeout(60):
-            while states["queued"] != kept - 5 or states["sending"]:
-                states = Counter(row["state"] for row in await nodes[0].data("queue", "list"))
+        await until_waiting(nodes[0], kept - 5)
         for one in nodes:
-            async with asyncio.timeout(30):
-                while taken(await send_at_once([one], 1, user="zabbix", phone="+79990009999")):
-                    kept += 1
+
+            async def is_told(one: Bridge = one) -> bool:
+                return not taken(await send_at_once([one], 1, user="zabbix", phone="+79990009999"))
+
+            await until_seen(is_told)
         # the second node's word of it is the same, and nobody has sent a sixth part
         assert len(simulator.inbox) == 5
         place = "limits.budget.day" if how == "all" else "users[0].budget.month"
@@ -115,14 +124,6 @@ async def test_a_phones_rate_holds_whichever_node_sends(tmp_path: Path, queue_ur
         running_nodes(tmp_path, simulator, queue_url, node, node) as nodes,
     ):
         assert taken(await send_at_once(list(nodes), 12, phone="+79990000001")) == 12
-        async with asyncio.timeout(60):
-            while True:
-                states = Counter(row["state"] for row in await nodes[1].data("queue", "list"))
-                if states["queued"] == 10 and not states["sending"]:
-                    break
-        put_off = {event["id"] for one in nodes for event in one.events_called("deferred")}
-        await until(
-            lambda: len({event["id"] for one in nodes for event in one.events_called("deferred")}) == 10,
-            saying=lambda: f"{len(put_off)} put off",
-        )
+        await until_waiting(nodes[1], 10)
+        await until(lambda: len({event["id"] for one in nodes for event in one.events_called("deferred")}) == 10)
         assert len(simulator.inbox) == 2

@@ -21,7 +21,7 @@ import yaml
 from mailbridge.simulator.server import Simulator
 from mailbridge.simulator.settings import AccountSettings, Limits, SimulatorSettings
 from tests.support.bridge import Bridge, base_config, merged
-from tests.support.programs import free_port, until
+from tests.support.programs import free_port, until, until_seen
 from tests.support.smarthost import running_smarthost
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(120)]
@@ -255,8 +255,12 @@ async def test_a_callback_is_repeated_and_changes_nothing_twice(tmp_path: Path, 
         assert one.state() == ("sent" if point == "before callback commit" else "delivered")
         await one.bridge.start()
         await one.until_state("delivered")
-        # the repetition of what was written down
-        await asyncio.sleep(2.5)
+        # the gateway calls once more, whether that was written down or not
+
+        async def called() -> bool:
+            return "mailbridge_callbacks_total{" in await asyncio.to_thread(one.bridge.page, "metrics")
+
+        await until_seen(called, saying=one.bridge.what_it_said)
         events = [row[0] for row in one.rows("SELECT event FROM history ORDER BY n")]
         assert events == ["queued", "attempt", "sent", "delivered"]
 

@@ -30,7 +30,7 @@ from mailbridge.model.state import State
 from mailbridge.simulator.server import Simulator
 from tests.support.bridge import Bridge, base_config, merged, running_bridge
 from tests.support.house import id_of, running_house
-from tests.support.programs import Ended, free_port, need, need_root, run_program, until
+from tests.support.programs import Ended, free_port, need, need_root, run_program, until, until_seen
 
 PHONE = "+79161234567"
 NAME = "79161234567"
@@ -125,6 +125,11 @@ async def deliver(bridge: Bridge, text: str = "the text") -> tuple[int, str]:
     return await asyncio.to_thread(_deliver, bridge.port, text)
 
 
+async def is_taken(bridge: Bridge) -> bool:
+    """Send a mail unlike any other and tell whether it was taken."""
+    return (await deliver(bridge, f"mail {time.monotonic()}"))[0] == 250
+
+
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Any:
     """Mount a disk of 2 MB."""
@@ -159,10 +164,7 @@ async def test_a_full_disk_defers_mails_and_heals_by_itself(tmp_path: Path, smal
         assert 452 in codes
         assert all(words.startswith("4.3.1") for code, words in answers if code == 452)
         filler.unlink()
-        started = time.monotonic()
-        while (await deliver(bridge, f"again {time.monotonic()}"))[0] != 250:
-            assert time.monotonic() - started < 10
-            await asyncio.sleep(0.2)
+        await until_seen(lambda: is_taken(bridge), limit_s=10)
         taken = 2 + codes.count(250)
         messages = await bridge.messages(taken)
         assert len({message["text"] for message in messages}) == taken == len(messages)
@@ -188,9 +190,7 @@ async def test_on_a_full_disk_the_queue_drains(tmp_path: Path, small_disk: Path)
         assert (await deliver(bridge, "still full"))[0] == 452
         filler.unlink()
         (small_disk / "the rest").unlink()
-        async with asyncio.timeout(10):
-            while (await deliver(bridge, f"again {time.monotonic()}"))[0] != 250:
-                await asyncio.sleep(0.1)
+        await until_seen(lambda: is_taken(bridge), limit_s=10)
         assert len(await bridge.messages(kept + 1)) == kept + 1
 
 
@@ -202,7 +202,8 @@ async def test_a_foreign_writer_defers_mails_and_stops_nobody_else(tmp_path: Pat
         foreign.execute("BEGIN IMMEDIATE")
         started = time.monotonic()
         answer = asyncio.create_task(deliver(bridge, "locked out"))
-        await asyncio.sleep(0.5)
+        # it is read, and waits for the store
+        await until(lambda: bridge.events_called("received"))
         greeted = time.monotonic()
         reader, writer = await asyncio.open_connection("127.0.0.1", bridge.port)
         assert (await reader.readline()).startswith(b"220 ")
@@ -322,7 +323,8 @@ async def test_out_of_file_descriptors_and_back(tmp_path: Path) -> None:
         assert bridge.process is not None
         resource.prlimit(bridge.process.pid, resource.RLIMIT_NOFILE, (60, 60))
         clients = [await asyncio.open_connection("127.0.0.1", bridge.port) for _ in range(80)]
-        await asyncio.sleep(1)
+        # not one is left
+        await until(lambda: psutil.Process(bridge.process.pid).num_fds() >= 60)
         assert bridge.process.returncode is None
         for _, writer in clients:
             writer.close()
@@ -330,13 +332,11 @@ async def test_out_of_file_descriptors_and_back(tmp_path: Path) -> None:
 
         async def goes() -> bool:
             try:
-                return (await deliver(bridge, f"mail {time.monotonic()}"))[0] == 250
+                return await is_taken(bridge)
             except (OSError, smtplib.SMTPException):
                 return False
 
-        async with asyncio.timeout(15):
-            while not await goes():
-                await asyncio.sleep(0.3)
+        await until_seen(goes, limit_s=15)
         await bridge.messages(1)
 
 

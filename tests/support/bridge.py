@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import yaml
 
@@ -104,6 +105,11 @@ class Bridge:
     def web(self) -> str:
         """The address of its web listener."""
         return f"http://127.0.0.1:{self.events_called('ready')[0]['web']}"
+
+    def page(self, name: str) -> str:
+        """Return a page of its web listener; to be asked in a thread."""
+        with urlopen(f"{self.web}/{name}", timeout=5) as answer:
+            return answer.read().decode()
 
     def events_called(self, name: str) -> list[dict[str, Any]]:
         """Return the log lines with that event."""

@@ -49,7 +49,8 @@ scache unix - - n - 1 scache
 postlog unix-dgram n - n - 1 postlogd
 """
 
-_MAIN = """\
+#: of any instance in a folder of its own, on loopback
+MAIN = """\
 compatibility_level = 3.6
 queue_directory = {folder}/queue
 data_directory = {folder}/data
@@ -62,9 +63,13 @@ inet_interfaces = 127.0.0.1
 inet_protocols = ipv4
 mynetworks = 127.0.0.0/8
 smtpd_relay_restrictions = permit_mynetworks, reject
+relay_domains = sms.local
+"""
+_MAIN = (
+    MAIN
+    + """\
 smtp_dns_support_level = disabled
 smtp_host_lookup = native
-relay_domains = sms.local
 transport_maps = inline:{{ {{ sms.local = smtp:[127.0.0.1]:{sms_port} }} }}
 virtual_mailbox_domains = example.org
 virtual_mailbox_base = {folder}/mail
@@ -75,6 +80,7 @@ minimal_backoff_time = 2s
 maximal_backoff_time = 4s
 queue_run_delay = 2s
 """
+)
 
 
 class Postfix:

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import TypeVar
 
@@ -81,6 +81,24 @@ async def until(ask: Callable[[], T], *, limit_s: float = 30.0, saying: Callable
             return answer
     except TimeoutError:
         raise AssertionError(f"nothing within {limit_s} s\n{saying()}") from None
+
+
+async def until_seen(
+    ask: Callable[[], Awaitable[T]],
+    *,
+    limit_s: float = 30.0,
+    pause_s: float = 0.1,
+    saying: Callable[[], str] = lambda: "",
+) -> T:
+    """Return the first true answer of *ask*, which has to be waited for; else as ``until``."""
+    answer: T | None = None
+    try:
+        async with asyncio.timeout(limit_s):
+            while not (answer := await ask()):
+                await asyncio.sleep(pause_s)
+            return answer
+    except TimeoutError:
+        raise AssertionError(f"nothing within {limit_s} s, at last {answer!r}\n{saying()}") from None
 
 
 async def until_greeted(port: int, *, is_alive: Callable[[], bool], saying: Callable[[], str]) -> None:
