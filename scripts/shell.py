@@ -38,6 +38,10 @@ class Verb:
     options: tuple[Option, ...]
 
 
+#: click makes its own anew for each call, with names in no order
+_HELP = Option(("--help",), (), takes_value=False, metavar="", help="Show this message and exit.")
+
+
 def verbs() -> list[Verb]:
     """Return the program itself and all its verbs, each group before what is below it."""
     root = click.Context(cli, info_name="mailbridge")
@@ -47,7 +51,7 @@ def verbs() -> list[Verb]:
 def _walk(command: click.Command, path: str, context: click.Context, line: str) -> Iterator[Verb]:
     names = tuple(command.list_commands(context)) if isinstance(command, click.Group) else ()
     usage = " ".join([f"mailbridge {path}".strip(), *command.collect_usage_pieces(context)])
-    options = tuple(_option(param) for param in command.get_params(context) if isinstance(param, click.Option))
+    options = (*(_option(param) for param in command.params if isinstance(param, click.Option)), _HELP)
     help_ = re.sub(r"\s+", " ", (command.help or "").replace("\n\n", " "))
     yield Verb(path, line, help_, usage, names, options)
     for name in names:
