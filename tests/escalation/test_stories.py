@@ -338,3 +338,21 @@ async def test_an_answer_by_both_ways_and_again_is_one(tmp_path):
         assert len(house.smarthost.mails) == 1
         assert await house.store.unhandled_inbound(limit=9) == []
         assert (await house.metrics())['mailbridge_inbound_total{gateway="main",result="acknowledged"}'] == 1
+
+
+@pytest.mark.parametrize("who", ["null sender", "automatic answer", "NOTIFY=NEVER", "log alone"])
+async def test_who_may_not_be_written_to_is_not(store, who):
+    """RFC 3834: nobody, an automatic answer, who wants no reports; the alert is answered all the same."""
+    words = {
+        "null sender": {"sender": ""},
+        "automatic answer": {"headers": "Auto-Submitted: auto-replied\r\n"},
+        "NOTIFY=NEVER": {"rcpt_options": ("NOTIFY=NEVER",)},
+    }.get(who, {})
+    bounce = {"bounce": {"mode": "log"}} if who == "log alone" else {}
+    async with running_house(store=store, **(OPS | bounce)) as house:
+        await house.mail("oncall", text="down", **words)
+        await until_given(house, 1)
+        await answer(house, ANNA, f"OK {number_in(house)}")
+        await house.pass_s(120)
+        assert (await the(house)).status is Status.ACKNOWLEDGED
+        assert house.smarthost.mails == []

@@ -75,3 +75,17 @@ async def test_a_worker_knows_names_calendars_rules_and_what_has_to_wait(tmp_pat
         ).fetchall()
     assert [phone for phone, _ in waiting] == ["+79990000001"]
     assert '"subject": "web02/HTTP"' in waiting[0][1]
+
+
+async def test_what_a_worker_reads_may_have_to_be_answered(tmp_path):
+    """The worker draws the number, the process with the queue takes the next step."""
+    chain = {"escalation": {"ops": {"after": "1s", "then": [{"call": "boris"}]}}}
+    rotas = {"rotas": {"ops": {"start": "2026-01-05 09:00", "members": ["anna"]}}}
+    async with running_bridge(tmp_path, CHANGES | chain | rotas) as bridge:
+        assert await asyncio.to_thread(send, bridge.port, "oncall@sms.local", alert("web01")) == 250
+        first, second = await bridge.messages(2)
+        assert (first["phone"], second["phone"], second["type"]) == ("+79990000001", "+79990000002", "call")
+        assert first["text"] == second["text"]
+        assert first["text"].rpartition("\n")[2].startswith("Reply OK ")
+        answered = await bridge.verb("ack", first["text"][-4:])
+        assert answered.code == 0, answered
