@@ -85,7 +85,7 @@ def build_gather_settings(config: Config) -> GatherSettings:
         composed = compose_digests(
             told, waiting[-1].message.message, began_at=began_at, now=now, hold_recovery_s=config.digest.hold_recovery,
             max_parts=config.message.max_parts, translit="auto" if config.message.translit == "auto" else None,
-            fit=config.message.fit,
+            fit=config.message.fit, ending=next((one.ending for one in waiting if one.ending), ""),
         )  # fmt: skip
         return [(one.message, one.places) for one in composed]
 

@@ -143,7 +143,8 @@ def decide(
         for new, (_, places) in zip(mail.messages, portions, strict=True)
         for place in places
     )
-    return replace(closing, changes=changes, mail=mail, then=then)
+    heir = next((one.message.id for one in waiting if one.ending), "")
+    return replace(closing, changes=changes, mail=mail, then=then, heir=heir)
 
 
 def _has_digest_of_one(one: Waiting) -> bool:

@@ -12,7 +12,7 @@ from mailbridge.model.message import Message
 from mailbridge.model.phone import Phone
 from mailbridge.model.state import UNSUCCESSFUL, State
 from mailbridge.queue.contract import Change, NewMail, NewMessage, StoredMessage
-from mailbridge.queue.escalations import Advance, Escalation, FoundEscalation, Note, Status
+from mailbridge.queue.escalations import LOOK_EVERY, Advance, Escalation, FoundEscalation, Note, Status
 
 #: whom words of the configuration mean at that time
 Numbers = Callable[[Sequence[str], datetime], Sequence[Phone]]
@@ -36,7 +36,7 @@ def decide(
 ) -> Decided:  # fmt: skip
     """Decide about an escalation that is to be looked at; *chain*: as it is configured now, None: no more."""
     one = found.escalation
-    if one.status is not Status.OPEN:
+    if one.status not in {Status.OPEN, Status.WAITING}:
         # answered: its sender is to hear of it
         return Decided(advance=_move(one, now, due_at=None), tells=True)
     first = [entry.message for entry in found.messages if entry.step == 0]
@@ -46,20 +46,29 @@ def decide(
         notes = _notes(first, "escalation ended", {"because": because})
         over = _move(one, now, due_at=None, status=status, ended_at=now)
         return Decided(advance=replace(over, notes=notes), event="escalation ended")
-    if one.touched_at > now or not any(map(_has_begun, first)):
-        # the clock was set back, or nobody can have read it yet
-        return Decided(advance=_move(one, now, due_at=now + timedelta(seconds=chain.after_s)))
+    if not any(map(_has_begun, first)):
+        return Decided(advance=_move(one, now, due_at=now + LOOK_EVERY, status=Status.WAITING))
+    if one.touched_at > now or one.status is Status.WAITING:
+        # the clock was set back, or it has just begun
+        due_at = now + timedelta(seconds=chain.after_s)
+        return Decided(advance=_move(one, now, due_at=due_at, status=Status.OPEN))
     return _next_step(one, first, chain, now=now, numbers=numbers, new_id=new_id, lifetime_s=lifetime_s)
 
 
 def _ending(found: FoundEscalation, first: Sequence[StoredMessage], chain: Chain | None) -> tuple[Status, str] | None:
     """Return how it ends without an answer; None where it does not."""
     if all(row.state in {State.CANCELLED, State.SUPPRESSED} for row in first):
-        return Status.CANCELLED, "its messages were taken back"
+        is_within = any(row.state is State.SUPPRESSED for row in first)
+        return Status.CANCELLED, "they went out within others" if is_within else "its messages were taken back"
     is_delivered = any(entry.message.state is State.DELIVERED for entry in found.messages)
     if chain is not None and chain.delivered_is_enough and is_delivered:
         return Status.DELIVERED, "delivered"
     return None
+
+
+def _as_told(first: Sequence[StoredMessage]) -> StoredMessage:
+    """Return the message whose text goes on: not one that went out within a digest, but that digest."""
+    return next((row for row in first if row.state not in {State.SUPPRESSED, State.CANCELLED}), first[0])
 
 
 def _has_begun(row: StoredMessage) -> bool:
@@ -81,7 +90,7 @@ def _next_step(
             skipped += _notes(first, "escalated", {"step": place + 1, "to": str(step), "because": "nobody is known"})
             continue
         mail = _mail(
-            first[0], step, phones, chain, place + 1, now=now, id_=new_id(now.timestamp()), lifetime_s=lifetime_s
+            _as_told(first), step, phones, chain, place + 1, now=now, id_=new_id(now.timestamp()), lifetime_s=lifetime_s
         )
         notes = _notes(
             first, "escalated",

@@ -109,16 +109,18 @@ def compose_digests(
     max_parts: int,
     translit: str | None = None,
     fit: str | None = None,
+    ending: str = "",
 ) -> tuple[Composed, ...]:
     """Return the messages for *told*, sent as *like* is, each alert in one of them; none where they cancel each other.
 
     One, unless its names do not fit in *max_parts*: then up to three, the gravest first.
     *translit* and *fit* are as ``compose.write`` has them; None: the letters as *like* has them.
+    *ending* is a line that stands last in each of them.
     """
     mode = translit if translit is not None else str(like.translit)
 
     def fits(text: str) -> bool:
-        return write(text, mode, _ALL, fit=fit).parts <= max_parts
+        return write(text, mode, _ALL, fit=fit, ending=ending).parts <= max_parts
 
     stories = _stories(told)
     if _is_over(stories, timedelta(seconds=hold_recovery_s)):
@@ -127,7 +129,7 @@ def compose_digests(
     for some in _portions(stories, fits, began_at=began_at, now=now):
         own = sorted(place for story in some for place in story.places)
         text = _write(some, fits, began_at=began_at, now=now)
-        written = write(text, mode, max_parts, fit=fit)
+        written = write(text, mode, max_parts, fit=fit, ending=ending)
         message = replace(
             like, text=written.text, translit=written.translit, alphabet=written.alphabet, parts=written.parts,
             wanted_id=None, notes=written.notes,

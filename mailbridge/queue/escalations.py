@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 
 #: an answer may come late: so long its number is nobody else's after an escalation has ended
 KEPT_FOR = timedelta(days=1)
+#: so often it is looked whether what waits has begun
+LOOK_EVERY = timedelta(seconds=15)
 #: so many digits has a number that answers name
 NUMBER_DIGITS = 4
 #: two ways may tell of one SMS, by clocks of their own
@@ -35,6 +37,8 @@ _SAME_WITHIN = timedelta(minutes=10)
 class Status(StrEnum):
     """Where an escalation stands."""
 
+    #: its messages wait for a person, or for others: nobody can have read them yet
+    WAITING = "waiting"
     #: the next step comes at its time
     OPEN = "open"
     #: somebody has taken it on
@@ -48,7 +52,7 @@ class Status(StrEnum):
 
 
 #: somebody may still acknowledge it
-ANSWERABLE = frozenset({Status.OPEN, Status.DELIVERED, Status.EXHAUSTED})
+ANSWERABLE = frozenset({Status.WAITING, Status.OPEN, Status.DELIVERED, Status.EXHAUSTED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -238,10 +242,18 @@ def open_escalations(mail: NewMail, messages: Sequence[NewMessage], taken: Colle
                 opened_at=mail.received_at, touched_at=mail.received_at,
                 due_at=mail.received_at + timedelta(seconds=wanted.after_s),
             )  # fmt: skip
+            if _all_wait(messages, wanted.chain):
+                waiting = replace(escalation, status=Status.WAITING, due_at=mail.received_at + LOOK_EVERY)
+                escalation = opened[wanted.chain] = waiting
         belongs[new.id] = escalation.id
         message = _with_number(new.message, wanted.numbers[0], escalation.number)
         out.append(replace(new, message=message, detail={**new.detail, "escalation": wanted.chain}))
     return Opened(messages=tuple(out), escalations=tuple(opened.values()), belongs=belongs)
+
+
+def _all_wait(messages: Sequence[NewMessage], chain: str) -> bool:
+    own = [new for new in messages if new.escalate is not None and new.escalate.chain == chain]
+    return all(new.waits or new.state is not State.QUEUED for new in own)
 
 
 def _with_number(message: Message, old: str, number: str) -> Message:

@@ -80,6 +80,8 @@ class Waiting:
     alert: Alert
     #: the same was told or waited already
     is_repeat: bool
+    #: the last line of its text, where somebody has to answer it; else empty
+    ending: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +103,8 @@ class Closing:
     changes: tuple[Change, ...] = ()
     #: the message that stands for them
     mail: NewMail | None = None
+    #: that of *changes* whose escalation the message that stands for them carries on
+    heir: str = ""
     #: what takes the gathering's place; None: nothing
     then: Gathering | None = None
     at: datetime

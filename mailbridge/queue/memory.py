@@ -62,6 +62,7 @@ class MemoryStore(MemoryBrowsing, MemoryAlarms):
         super().__init__()
         self._t = Tables()
         self._a = Alarms(messages=self._t.messages, mails=self._t.mails)
+        self._t.kept.ending_of = self._a.ending_of
 
     async def open(self) -> None:
         """Do nothing: there is nothing to open."""
@@ -368,6 +369,7 @@ class MemoryStore(MemoryBrowsing, MemoryAlarms):
             return False
         if closing.mail is not None:
             self._put(closing.mail)
+            self._a.inherit(closing.heir, closing.mail)
         for change in closing.changes:
             self._apply_one(change)
         self._t.kept.close(closing)

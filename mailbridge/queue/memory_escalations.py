@@ -15,6 +15,7 @@ from mailbridge.queue.escalations import (
     Escalated,
     Escalation,
     FoundEscalation,
+    Status,
     StoredInbound,
     Wanted,
     inbound_key,
@@ -46,6 +47,17 @@ class Alarms:
         self.escalations |= {one.id: one for one in opened.escalations}
         self.belongs |= {id_: (of, 0) for id_, of in opened.belongs.items()}
         return opened.messages
+
+    def ending_of(self, row: StoredMessage) -> str:
+        """Return the last line of a message that somebody still has to answer; else nothing."""
+        of, _ = self.belongs.get(row.id, ("", 0))
+        is_open = of in self.escalations and self.escalations[of].status in {Status.WAITING, Status.OPEN}
+        return row.message.text.rpartition("\n")[2] if is_open else ""
+
+    def inherit(self, message_id: str, mail: NewMail) -> None:
+        """Have the messages of *mail* belong to the escalation that *message_id* belongs to, if it belongs to any."""
+        if (entry := self.belongs.get(message_id)) is not None:
+            self.belongs |= {new.id: (entry[0], 0) for new in mail.messages}
 
     def found(self, one: Escalation) -> FoundEscalation:
         """Return *one* with its messages."""

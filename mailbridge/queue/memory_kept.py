@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -23,6 +23,9 @@ class Kept:
     #: message id -> key, alert, repeat
     waits: dict[str, tuple[str, Alert, bool]] = field(default_factory=dict)
 
+    #: the last line of a message that somebody has to answer; else empty
+    ending_of: Callable[[StoredMessage], str] = lambda _row: ""
+
     def arrive(self, mail: NewMail, messages: Sequence[NewMessage]) -> list[NewMessage]:
         """Return *messages* as they are to be stored, those that wait noted."""
         book, out = Book(self.gatherings, self.seen), []
@@ -39,7 +42,7 @@ class Kept:
     def waiting(self, rows: Mapping[str, StoredMessage], key: str) -> list[Waiting]:
         """Return who waits under *key*, oldest first."""
         found = [
-            Waiting(message=rows[id_], alert=alert, is_repeat=is_repeat)
+            Waiting(message=rows[id_], alert=alert, is_repeat=is_repeat, ending=self.ending_of(rows[id_]))
             for id_, (own, alert, is_repeat) in self.waits.items()
             if own == key and id_ in rows and rows[id_].state is State.QUEUED and rows[id_].next_attempt_at is None
         ]

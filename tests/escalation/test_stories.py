@@ -256,9 +256,42 @@ async def test_what_waits_in_a_storm_escalates_once_it_goes_out(store):
         await house.mail("oncall", subject="db2", text="down")
         await house.pass_s(590)
         assert len(given(house)) == 1
+        newest, _ = await house.store.find_escalations(Wanted())
+        assert newest.escalation.status is Status.WAITING
         await until_given(house, 2)
+        # from then on, not from when it came
+        await house.pass_s(285)
+        assert len(given(house)) == 2
+        assert (await until_given(house, 3, limit_s=60))[2] == (ANNA, "call")
+
+
+async def test_a_digest_carries_on_what_its_alerts_began(store):
+    """It has the number of the first of them, and is told to the next as it stands; the others are over with it."""
+    digest = {"digest": {"default": {"window": "1m", "longest": "1m"}}}
+    async with running_house(store=store, **(OPS | digest)) as house:
+        ids = []
+        for number in range(4):
+            ids.append(id_of(await house.mail("oncall", subject=f"db{number}", text="down")))
+            # mails of one moment have no order
+            house.clock.advance(1)
+        await until_given(house, 1)
+        await acknowledge_by_hand(house.store, number_in(house), by="x", clock=house.clock)
+        await until_given(house, 2, limit_s=80)
+        text = house.simulator.inbox[0]["text"]
+        assert text.startswith("+3 in ")
+        first = await the(house, id=ids[1])
+        assert text.endswith(f"\nReply OK {first.number}")
+        await house.pass_s(60)
+        assert [(await the(house, id=id_)).status for id_ in ids[1:]] == [
+            Status.OPEN, Status.CANCELLED, Status.CANCELLED,
+        ]  # fmt: skip
+        await until_given(house, 3, limit_s=300)
+        assert (house.simulator.inbox[0]["type"], house.simulator.inbox[0]["text"]) == ("call", text)
+        await answer(house, BORIS, f"OK {first.number}")
+        await house.pass_s(70)
+        assert (await the(house, id=ids[1])).status is Status.ACKNOWLEDGED
         await house.pass_s(600)
-        assert given(house)[2] == (ANNA, "call")
+        assert len(given(house)) == 3
 
 
 async def test_a_repeat_is_known_in_spite_of_its_number(store):
@@ -291,8 +324,11 @@ async def test_a_held_message_waits_for_its_person(store):
         id_ = id_of(await house.mail("oncall", subject="db1", text="down"))
         await house.pass_s(900)
         assert given(house) == []
+        assert (await the(house)).status is Status.WAITING
         await act(house.store, [id_], Action.RELEASE, lifetime_s=3600, by="me", clock=house.clock)
         await until_given(house, 1)
+        await house.pass_s(280)
+        assert len(given(house)) == 1
         assert (await until_given(house, 2, limit_s=700))[1] == (ANNA, "call")
 
 

@@ -79,6 +79,8 @@ async def test_what_is_not_sent_needs_no_answer(store):
     await store.put(new_mail("M2", alert("M2.1", key="k"), alert("M2.2", state=State.SUPPRESSED)))
     await store.put(new_mail("M3", alert("M3.1", state=State.HELD)))
     assert [found.escalation.mail_id for found in await store.find_escalations(Wanted())] == ["M3", "M1"]
+    held = (await the(store, id="M3")).escalation
+    assert (held.status, held.due_at) == (Status.WAITING, NOW + 15 * SECOND)
 
 
 async def test_a_number_is_nobody_elses_for_a_day_after_the_end(store):

@@ -9,6 +9,7 @@ import pytest
 
 from mailbridge.model.alert import Alert, Digest, Event
 from mailbridge.model.state import State
+from mailbridge.queue.escalations import Escalate, Wanted
 from mailbridge.queue.gathering import release, swallow
 from mailbridge.queue.kept import Closing, Gather, Gathering
 from tests.support.queue import DAY, NOW, SECOND, change, claim, new_mail, new_message, one
@@ -176,3 +177,21 @@ async def test_many_that_come_together_are_as_many_that_come_alone(store, first)
     ]
     result = await store.put(new_mail("M1", *messages))
     assert result.waiting == ({"M1.2"} if first.digest else {"M1.1", "M1.2"})
+
+
+async def test_the_message_that_stands_for_others_carries_their_escalation_on(store):
+    """What waits tells its last line; the digest belongs to the escalation of the one it is the heir of."""
+    wanted = Escalate(chain="ops", after_s=300, numbers=("1111", "2222", "3333"))
+    await put(store, "M1", gather())
+    for id_ in ("M2", "M3"):
+        text = f"{id_} down\nReply OK 1111"
+        await put(store, id_, gather(f"{id_}/HTTP"), escalate=wanted, text=text)
+    await put(store, "M4", gather("M4/HTTP"))
+    found = await due(store)
+    assert [one.ending for one in found.waiting] == ["Reply OK 1111", "Reply OK 2222", ""]
+    changes = [swallow(one.message.id, "D.1", count=3, at=LATER) for one in found.waiting]
+    digest = new_mail("D", new_message("D.1", text="+3\nReply OK 1111"), received_at=LATER)
+    assert await store.close_gathering(closing(found, *changes, mail=digest, heir="M2.1"))
+    (escalation,) = await store.find_escalations(Wanted(id="D"))
+    assert [(entry.message.id, entry.step) for entry in escalation.messages] == [("D.1", 0), ("M2.1", 0)]
+    assert escalation.escalation.number == "1111"

@@ -40,6 +40,8 @@ from mailbridge.queue.statements.reports import put_outgoing
 from mailbridge.queue.tables import LOOKED_AT, escalated, escalations, history, mails, messages, sequences
 
 _e, _m = escalations.c, messages.c
+#: somebody still has to answer it
+ESCALATING = _e.status.in_([Status.WAITING.value, Status.OPEN.value])
 #: of several nodes one chooses numbers, or takes in what may come by two ways, at a time
 lock = select(sequences.c.next).where(sequences.c.name == "escalation").with_for_update()
 taken_numbers = select(_e.number).where(
@@ -102,6 +104,15 @@ class Opening:
         if self._rows:
             _add.run(self._conn, self._rows)
             _add_messages.run(self._conn, self._belongs)
+
+
+def inherit(conn: Connection, message_id: str, heirs: Sequence[str]) -> None:
+    """Have the messages *heirs* belong to the escalation that *message_id* belongs to, if it belongs to any."""
+    of = conn.execute(
+        select(escalated.c.escalation_id).where(escalated.c.message_id == message_id)
+    ).scalar_one_or_none()
+    if of is not None:
+        _add_messages.run(conn, [{"message_id": id_, "escalation_id": of, "step": 0} for id_ in heirs])
 
 
 def due_escalations(conn: Connection, *, now: datetime, limit: int) -> Sequence[FoundEscalation]:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, or_, select
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select
 
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Change
@@ -15,9 +15,10 @@ from mailbridge.queue.kept import Closing, DueGathering, Waiting
 from mailbridge.queue.rows import MESSAGE, from_us, from_us_or_none, read_message, to_us
 from mailbridge.queue.statements.changes import apply
 from mailbridge.queue.statements.chunks import chunked
+from mailbridge.queue.statements.escalations import ESCALATING, inherit
 from mailbridge.queue.statements.gathered import gathering_values, read_gathering
 from mailbridge.queue.statements.mails import put_mails
-from mailbridge.queue.tables import gatherings, messages, seen, waits
+from mailbridge.queue.tables import escalated, escalations, gatherings, messages, seen, waits
 
 _m = messages.c
 due_rows = (
@@ -29,8 +30,10 @@ due_rows = (
 _next_due = select(func.min(gatherings.c.due_at))
 _is_waiting = (waits.c.key == bindparam("of_key"), _m.state == State.QUEUED.value, _m.next_attempt_at.is_(None))
 waiting_rows = (
-    select(*MESSAGE, waits.c.alert, waits.c.is_repeat)
+    select(*MESSAGE, waits.c.alert, waits.c.is_repeat, escalations.c.number)
     .join(waits, waits.c.message_id == _m.id)
+    .outerjoin(escalated, escalated.c.message_id == _m.id)
+    .outerjoin(escalations, and_(escalations.c.id == escalated.c.escalation_id, ESCALATING))
     .where(*_is_waiting)
     .order_by(_m.created_at, _m.id)
     .limit(bindparam("count"))
@@ -55,8 +58,10 @@ def due_gatherings(conn: Connection, *, now: datetime, limit: int, most: int) ->
 
 
 def _read_waiting(row: Row[Any]) -> Waiting:
-    *message, alert, is_repeat = row
-    return Waiting(message=read_message(message), alert=load_alert(alert), is_repeat=bool(is_repeat))
+    *message, alert, is_repeat, number = row
+    read = read_message(message)
+    ending = "" if number is None else read.message.text.rpartition("\n")[2]
+    return Waiting(message=read, alert=load_alert(alert), is_repeat=bool(is_repeat), ending=ending)
 
 
 def next_gathering_at(conn: Connection) -> datetime | None:
@@ -74,6 +79,8 @@ def close_gathering(conn: Connection, *, closing: Closing) -> bool:
         return False
     if closing.mail is not None:
         put_mails(conn, [closing.mail])
+        if closing.heir:
+            inherit(conn, closing.heir, [new.id for new in closing.mail.messages])
     _take(conn, closing.changes)
     conn.execute(_forget, {"old_key": closing.key})
     if closing.then is not None:
