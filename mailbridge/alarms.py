@@ -100,7 +100,6 @@ class Alarms:
         self._config, self._calendars = config, calendars
         self._chains = Chains(config, Directory(config, calendars))
         self.escalator.settings = EscalatorSettings(chains=self._chains, lifetime_s=config.queue.lifetime)
-        self.escalator.something_escalates()
         self.inbox.polled = polled_inboxes(config)
         self.self_test.settings, self.heartbeat.settings = config.self_test, config.heartbeat
 

@@ -31,6 +31,7 @@ _PAGE = 200
 _AT_ONCE = 50
 #: what another node kept and did not handle is found after this
 _LOOK_AGAIN_S = 30.0
+_FIRST_LOOK_S = 1.0
 
 #: says what it made of an SMS; empty: it is not for this one. Raises StoreError: it comes again
 Handler = Callable[[InboundSms], Awaitable[str]]
@@ -65,8 +66,9 @@ class Inbox:
         self._pages: dict[str, int] = {}
         #: told that something was kept
         self.ring: Callable[[], None] = lambda: None
-        self._is_empty = False
-        self._look_again_s = 0.0
+        #: what the last run left is looked for once the bridge has started
+        self._is_empty = True
+        self._look_again_s = clock.monotonic() + _FIRST_LOOK_S
 
     async def take(self, sms: InboundSms) -> bool:
         """Keep what a callback tells of; False where it is known. On disk when this returns. Raises StoreError."""

@@ -23,6 +23,7 @@ log = structlog.get_logger()
 _AT_ONCE = 50
 #: what another node took in is found after this
 _LOOK_AGAIN_S = 30.0
+_FIRST_LOOK_S = 1.0
 
 #: the mail that tells the sender how it ended; None: he gets none
 Tell = Callable[[FoundEscalation, Escalation, datetime], OutgoingMail | None]
@@ -68,8 +69,9 @@ class Escalator:
         self._alarm = alarm
         self._count = count
         self._failpoint = failpoint
-        self._is_empty = False
-        self._look_again_s = 0.0
+        #: what the last run left is looked for once the bridge has started
+        self._is_empty = True
+        self._look_again_s = clock.monotonic() + _FIRST_LOOK_S
 
     def something_escalates(self) -> None:
         """Say that there may be something to look at now."""

@@ -256,8 +256,7 @@ async def test_what_waits_in_a_storm_escalates_once_it_goes_out(store):
         await house.mail("oncall", subject="db2", text="down")
         await house.pass_s(590)
         assert len(given(house)) == 1
-        newest, _ = await house.store.find_escalations(Wanted())
-        assert newest.escalation.status is Status.WAITING
+        assert await the(house, statuses=frozenset({Status.WAITING}))
         await until_given(house, 2)
         # from then on, not from when it came
         await house.pass_s(285)
