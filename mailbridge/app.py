@@ -49,6 +49,7 @@ from mailbridge.people.calendars import Calendars
 from mailbridge.people.directory import Directory
 from mailbridge.people.handling import Handling
 from mailbridge.pressure import Pressure
+from mailbridge.prices import Prices
 from mailbridge.queue.contract import GatewayState, Store
 from mailbridge.queue.kept import Waiting
 from mailbridge.reception import Reader, Reception
@@ -135,9 +136,11 @@ class Bridge:
             store=store, clock=clock, settings=report_settings,
             to=config.bounce.operator if config.bounce.smarthost else "", wake_mailer=self._ring("mailer"),
         )  # fmt: skip
+        self._prices = Prices(store=store, clock=clock)
         self.board = Board(
-            build_carriers(config, clock, self._meter), store=store, clock=clock, announce=self._gateway_changed
-        )
+            build_carriers(config, clock, self._meter, self._prices), store=store, clock=clock,
+            announce=self._gateway_changed,
+        )  # fmt: skip
         self._membership = (
             Membership(
                 store=store.cluster,
@@ -210,6 +213,7 @@ class Bridge:
             "accountant": self.accountant,
             "calendars": self._calendars,
             "gatherer": self._gatherer,
+            "prices": self._prices,
             **self._alarms.duties(),
             "memory": lean.GiveBack(lambda: self._rush.total),
             "pressure": self._pressure,
@@ -291,6 +295,7 @@ class Bridge:
             failpoint=self._failpoint,
             something_waits=self._gatherer.something_waits,
             something_escalates=self._alarms.escalator.something_escalates,
+            price_of=lambda phone: self._prices.of(tuple(self.board.carriers), phone),
         )
 
     def _build_door(self, config: Config) -> Door | Team:
@@ -353,6 +358,7 @@ class Bridge:
         await self.board.load(asks=self._lease.is_first)
         await self._calendars.load()
         await self._pressure.step()
+        await self._prices.load()
         if self.web is not None:
             await self.web.start()
         await self.door.start()
@@ -408,7 +414,7 @@ class Bridge:
         self._alarms.configure(config, self._calendars.by_rota)
         self._ring("accountant")()
         if config.gateways != self._config.gateways:
-            self._retired += self.board.replace(build_carriers(config, self._clock, self._meter))
+            self._retired += self.board.replace(build_carriers(config, self._clock, self._meter, self._prices))
         await self.board.load()
         await self._calendars.load()
         self._ring("calendars")()

@@ -21,6 +21,7 @@ from mailbridge.gateway.smsc.codes import meaning_of
 from mailbridge.gateway.smsc.sites import currency_of
 from mailbridge.meter import Meter, metered_gateway
 from mailbridge.model.outcome import Receipt
+from mailbridge.prices import Prices, learning_gateway
 from mailbridge.web import callback
 
 
@@ -31,25 +32,33 @@ def read_receipt(receipt: Receipt) -> Verdict:
     return Verdict(state=meaning.state, enhanced=meaning.enhanced, code=code, text=meaning.words)
 
 
-def build_carriers(config: Config, clock: Clock, meter: Meter | None = None) -> list[Carrier]:
-    """Return the configured gateways, in their order; *meter* times their requests."""
+def build_carriers(
+    config: Config, clock: Clock, meter: Meter | None = None, prices: Prices | None = None
+) -> list[Carrier]:
+    """Return the configured gateways, in their order; *meter* times their requests, *prices* hears what they cost."""
     backoff = Backoff(min_s=config.queue.retry_min, max_s=config.queue.retry_max)
     return [
         Carrier(
-            gateway if meter is None else metered_gateway(gateway, meter, clock),
+            _watched(gateway, currency, clock, meter, prices),
             policy=Policy(
                 backoff=backoff,
                 poll_s=settings.poll,
                 quarantine_s=settings.quarantine,
                 on_unknown=settings.on_unknown,
-                currency=settings.currency or ("" if settings.type == "http" else currency_of(settings.url)),
+                currency=currency,
             ),
             read=read_receipt,
             max_in_flight=settings.max_in_flight,
         )
         for name, settings in config.gateways.items()
         for gateway in (build_gateway(name, settings, clock),)
+        for currency in (settings.currency or ("" if settings.type == "http" else currency_of(settings.url)),)
     ]
+
+
+def _watched(gateway: Gateway, currency: str, clock: Clock, meter: Meter | None, prices: Prices | None) -> Gateway:
+    timed = gateway if meter is None else metered_gateway(gateway, meter, clock)
+    return timed if prices is None else learning_gateway(timed, prices, currency=currency or None)
 
 
 def build_gateway(name: str, settings: GatewaySettings, clock: Clock) -> Gateway:

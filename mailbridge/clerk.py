@@ -18,22 +18,25 @@ from mailbridge.config.model import Config
 from mailbridge.config.tree import Path, dotted
 from mailbridge.errors import AskedOtherwise, Rejected, StoreError
 from mailbridge.explain import Explainer, Explanation, Places
-from mailbridge.front import build_doorman, build_planner, prepare_text
+from mailbridge.foresight import Wait, foretell
+from mailbridge.front import build_doorman, build_gathers, build_planner, prepare_text, users_apart
 from mailbridge.gateway.contract import Price
 from mailbridge.intake.address import quote_local
 from mailbridge.intake.compose import Candidate
 from mailbridge.intake.parse import parse_mail
 from mailbridge.model import reply as replies
 from mailbridge.model.ids import new_mail_id
-from mailbridge.model.mail import Client
+from mailbridge.model.mail import Client, Mail
 from mailbridge.model.phone import Phone
 from mailbridge.model.reading import UNREAD
 from mailbridge.people.directory import Directory
 from mailbridge.people.rota import Calendar
 from mailbridge.planner import Planned
 from mailbridge.pressure import check_room
+from mailbridge.prices import find_price, read_prices
 from mailbridge.queue.browsing import Asked
 from mailbridge.queue.contract import Json, Store, StoredMessage
+from mailbridge.reception import for_user
 
 #: how long a request is known by its key
 ASKED_FOR = timedelta(days=1)
@@ -80,6 +83,8 @@ class Foretold:
 
     planned: Planned
     candidates: tuple[Candidate, ...]
+    #: what quiet hours and digests would do to it now; None: it would go out by itself
+    wait: Wait | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,9 +163,15 @@ class Clerk:
         understood = [doorman.recipient(address, client) for address in recipients]
         from_ = mail.from_address if sender is None else sender
         groups = planner.plan(mail, understood, sender=from_, client=client, now=now)
+        gathers = build_gathers(self.config)
         return tuple(
-            Foretold(planned=one, candidates=planner.candidates(mail, one, now)) for group in groups for one in group
-        )
+            Foretold(
+                planned=one, candidates=planner.candidates(mail, one, now),
+                wait=None if gathers is None else foretell(self.config, one, gathers(mail, one, now), None),
+            )
+            for group in groups
+            for one in group
+        )  # fmt: skip
 
     def preview_order(self, order: Order) -> tuple[Foretold, ...]:
         """Say what *order* would become. Raises: Rejected."""
@@ -185,11 +196,22 @@ class Clerk:
         """
         mail = parse_mail(content)
         doorman = build_doorman(self.config, calendars=self.calendars, clock=self.clock)
+        prices = {} if store is None else await read_prices(store)
+        gathers, apart = build_gathers(self.config), users_apart(self.config)
+
+        async def waits(mail: Mail, planned: Planned, now: datetime) -> Wait | None:
+            if gathers is None:
+                return None
+            gather = for_user(gathers(mail, planned, now), client.user, apart)
+            seen = None if store is None or gather is None else await store.foresee(gather, now=now)
+            return foretell(self.config, planned, gather, seen)
+
         explainer = Explainer(
             config=self.config, places=self.places, doorman=doorman, planner=build_planner(self.config, doorman),
-            gateways={} if store is None else await store.gateway_states(),
+            gateways={} if store is None else await store.gateway_states(), waits=waits,
+            price=lambda phone: find_price(prices, tuple(self.config.gateways), phone),
         )  # fmt: skip
-        return explainer.explain(
+        return await explainer.explain(
             mail, size_bytes=len(content), sender=mail.from_address if sender is None else sender,
             recipients=recipients, client=client, now=self.clock.now(),
         )  # fmt: skip
@@ -244,6 +266,7 @@ def foretold_json(foretold: Foretold, price: Price | None = None) -> dict[str, J
         "rule": message.rule, "profile": message.profile, "action": planned.decision.action.value,
         "recipient": planned.recipient.address, "notes": list(message.notes), "flash": message.flash,
         "time": message.time, "valid": message.valid, "candidates": [*ways],
+        "waits": None if foretold.wait is None else f"{foretold.wait.stage}: {foretold.wait.because}",
     }  # fmt: skip
     if price is not None:
         shape["price"], shape["currency"] = money_json(price.cost), price.currency

@@ -7,19 +7,23 @@ decisions; it must not store, send or change anything.
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from mailbridge.config.model import Config
 from mailbridge.config.tree import Path
 from mailbridge.errors import IntakeError
+from mailbridge.foresight import Wait
 from mailbridge.model import reply as replies
 from mailbridge.model.mail import Client, Mail, Recipient
+from mailbridge.model.phone import Phone
+from mailbridge.model.price import PartPrice
 from mailbridge.model.reading import Reading
 from mailbridge.model.reply import Reply
 from mailbridge.planner import Planned, Planner
 from mailbridge.queue.contract import GatewayState
+from mailbridge.rules.engine import Action
 from mailbridge.smtp.contract import Doorman
 from mailbridge.smtp.site import UNIX_CLIENT, parse_networks
 
@@ -27,12 +31,27 @@ from mailbridge.smtp.site import UNIX_CLIENT, parse_networks
 Places = Callable[[Path], str]
 
 
+#: what quiet hours and digests would do to a message at that time
+Waits = Callable[[Mail, Planned, datetime], Awaitable[Wait | None]]
+PriceOf = Callable[[Phone], PartPrice | None]
+
+
+async def nobody_waits(_mail: Mail, _planned: Planned, _now: datetime) -> Wait | None:
+    """Say nothing of waiting."""
+    return None
+
+
+def no_price(_phone: Phone) -> PartPrice | None:
+    """Know no price."""
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """One look at the mail."""
 
-    #: ``client``, ``size``, ``sender``, ``recipient``, ``profile``, ``rule``, ``message``,
-    #: ``escalation``, ``gateway``
+    #: ``client``, ``size``, ``sender``, ``recipient``, ``profile``, ``rule``, ``message``, ``escalation``,
+    #: ``quiet hours``, ``digest``, ``gateway``
     stage: str
     #: in one word: ``accepted``, ``refused``, ``fits`` …
     result: str
@@ -69,8 +88,12 @@ class Explainer:
     planner: Planner
     #: empty where the store could not be asked
     gateways: Mapping[str, GatewayState]
+    #: whether a message would have to wait now; None: it says nothing of that
+    waits: Waits = nobody_waits
+    #: what a part to a phone costs, as last heard
+    price: PriceOf = no_price
 
-    def explain(
+    async def explain(
         self, mail: Mail, *, size_bytes: int, sender: str, recipients: Sequence[str], client: Client, now: datetime
     ) -> Explanation:
         """Go through what the door, the profiles, the rules and the composing would make of *mail*."""
@@ -79,7 +102,7 @@ class Explainer:
             steps.extend(self._door(mail, size_bytes, sender, client, steps))
             understood = [self._recipient(address, client, steps) for address in recipients]
             for recipient in understood:
-                self._messages(mail, recipient, sender, client, now, steps)
+                await self._messages(mail, recipient, sender, client, now, steps)
         except _Refused as refused:
             return Explanation(verdict="refused", reply=refused.reply, steps=tuple(steps))
         steps.extend(self._gateways(client))
@@ -153,7 +176,7 @@ class Explainer:
     def _user_index(self, client: Client) -> int | None:
         return next((index for index, user in enumerate(self.config.users) if user.name == client.user), None)
 
-    def _messages(
+    async def _messages(
         self, mail: Mail, recipient: Recipient, sender: str, client: Client, now: datetime, steps: list[Step]
     ) -> None:
         for one in recipient.each():
@@ -170,11 +193,29 @@ class Explainer:
             raise _Refused(error.reply) from error
         steps.append(_profile(group[0].reading, self.places(("message", "profile"))))
         for planned in group:
-            steps.extend(_message(planned))
+            steps.extend(self._message(mail, planned, now))
             if planned.chain is not None:
                 here = self.places(("escalation", planned.chain.name))
                 words = f"{planned.message.phone}: {planned.chain}"
                 steps.append(Step(stage="escalation", result=planned.chain.name, because=words, config=here))
+            if (wait := await self.waits(mail, planned, now)) is not None:
+                here = self.places(wait.path)
+                steps.append(Step(stage=wait.stage, result=wait.result, because=wait.because, config=here))
+
+    def _message(self, mail: Mail, planned: Planned, now: datetime) -> Iterator[Step]:
+        message = planned.message
+        price = self.price(message.phone)
+        cost = f", {price.of(message.parts)}" if price is not None else ""
+        said = f"{message.phone}: {_parts(message.parts)}, {message.alphabet.value}{cost}: {_line(message.text)}"
+        by = f" by rule {message.rule}" if message.rule is not None else ""
+        yield Step(stage="message", result=planned.decision.action.value, because=f"{said}{by}")
+        ways = self.planner.candidates(mail, planned, now)
+        for way in ways if len(ways) > 1 and planned.decision.action is not Action.DROP else ():
+            cost = f", {price.of(way.parts)}" if price is not None else ""
+            words = f"{way.name}: {_parts(way.parts)}, {way.alphabet.value}{cost}: {_line(way.text)}"
+            yield Step(stage="message", result="could be", because=words)
+        for note in message.notes:
+            yield Step(stage="message", result="note", because=note)
 
     def _gateways(self, client: Client) -> Iterator[Step]:
         index = self._user_index(client)
@@ -203,11 +244,9 @@ def _profile(reading: Reading, here: str) -> Step:
     return Step(stage="profile", result=reading.profile, because=words, config=here)
 
 
-def _message(planned: Planned) -> Iterator[Step]:
-    message = planned.message
-    parts = f"{message.parts} part{'s' if message.parts != 1 else ''}, {message.alphabet.value}"
-    said = f"{message.phone}: {parts}: {' / '.join(message.text.splitlines())}"
-    by = f" by rule {message.rule}" if message.rule is not None else ""
-    yield Step(stage="message", result=planned.decision.action.value, because=f"{said}{by}")
-    for note in message.notes:
-        yield Step(stage="message", result="note", because=note)
+def _parts(count: int) -> str:
+    return f"{count} part{'s' if count != 1 else ''}"
+
+
+def _line(text: str) -> str:
+    return " / ".join(text.splitlines())

@@ -63,7 +63,7 @@ class InForce:
         """Return the recipient of a RCPT command. Raises: IntakeError."""
         try:
             recipient = self.doorman.recipient(address, client)
-            self.known.ask_recipient(recipient.phone, client)
+            self.known.ask_recipient({one.phone for one in recipient.each()}, client)
         except IntakeError as error:
             self._meter.count_rejected(error.reply)
             raise

@@ -6,7 +6,7 @@ MAIL and RCPT refuse at once what DATA would refuse anyway; nothing here lets an
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -190,9 +190,16 @@ class Known:
         if self._full:
             self._ask(self.limits.door.allowances(sender=sender))
 
-    def ask_recipient(self, phone: Phone, client: Client) -> None:
-        """Raises: Rejected where a budget is used up, or DATA would be over a limit of the client or the user."""
-        used_up = self._out & {("all", ""), ("user", client.user or ""), ("phone", phone)} if self._out else ()
+    def ask_recipient(self, phones: Collection[Phone], client: Client) -> None:
+        """Raises: Rejected where a budget is used up, or DATA would be over a limit of the client or the user.
+
+        *phones* are all numbers of the recipient: while one of them may get it, a name is taken, and what is for the
+        others waits for their budgets.
+        """
+        used_up = self._out & {("all", ""), ("user", client.user or "")} if self._out else frozenset()
+        by_phone = self._out & {("phone", one) for one in phones} if self._out else frozenset()
+        if len(by_phone) == len(phones):
+            used_up |= by_phone
         if used_up:
             own = next((one.place for one in self.limits.throttle.budgets if ("user", one.owner) in used_up), "")
             place = own.rpartition(".")[0] or "limits.budget"

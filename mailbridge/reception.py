@@ -27,6 +27,8 @@ from mailbridge.model.ids import message_id
 from mailbridge.model.limits import DoorRates
 from mailbridge.model.mail import Mail, ReceivedMail
 from mailbridge.model.outcome import Accepted, Outcome, Refused
+from mailbridge.model.phone import Phone
+from mailbridge.model.price import PartPrice
 from mailbridge.model.reading import CODE
 from mailbridge.model.reply import Reply
 from mailbridge.model.state import State
@@ -128,8 +130,13 @@ class Reception:
         failpoint: Callable[[str], None] = lambda _name: None,
         something_waits: Callable[[], None] = lambda: None,
         something_escalates: Callable[[], None] = lambda: None,
+        price_of: Callable[[Phone], PartPrice | None] = lambda _phone: None,
     ) -> None:
-        """*something_waits* is rung where something may wait for others now, *something_escalates* for an answer."""
+        """*something_waits* is rung where something may wait for others now, *something_escalates* for an answer.
+
+        *price_of* says what a part costs, where that is known.
+        """
+        self._price_of = price_of
         self._settings = settings
         self._reader = reader
         self._something_waits = something_waits
@@ -178,7 +185,7 @@ class Reception:
                 # what a rule keeps back gets no answer to wait for
                 verdicts.drop([message.id for message in new.messages if message.state is not State.QUEUED])
             for message in new.messages:
-                _log_queued(message, result)
+                _log_queued(message, result, self._price_of(message.message.phone))
             self._wake()
             if any(message.gather is not None for message in new.messages):
                 self._something_waits()
@@ -239,7 +246,7 @@ def prepare(
             detail=_detail(one), next_attempt_at=now,
             expires_at=now + timedelta(seconds=one.decision.lifetime_s or settings.lifetime_s),
             dedupe=() if is_repeatable else _dedupe_keys(received, mail, one, now),
-            gather=None if gathers is None else _apart(gathers(mail, one, now), received.client.user, settings.apart),
+            gather=None if gathers is None else for_user(gathers(mail, one, now), received.client.user, settings.apart),
             escalate=one.escalate,
         )
         for number, one in enumerate(planned, start=1)
@@ -257,7 +264,7 @@ def prepare(
     )  # fmt: skip
 
 
-def _apart(gather: Gather | None, user: str | None, apart: frozenset[str]) -> Gather | None:
+def for_user(gather: Gather | None, user: str | None, apart: frozenset[str]) -> Gather | None:
     """Return *gather* for *user* alone, where what comes of it is theirs to pay for, or to be sent by their gateway."""
     return gather if gather is None or user not in apart else replace(gather, key=f"{gather.key}\n{user}")
 
@@ -285,7 +292,7 @@ def _of_each(ids: Sequence[str], each: Sequence[int]) -> Iterator[Sequence[str]]
     return (list(islice(rest, count)) for count in each)
 
 
-def _log_queued(message: NewMessage, result: PutResult) -> None:
+def _log_queued(message: NewMessage, result: PutResult, price: PartPrice | None) -> None:
     original = result.duplicates.get(message.id)
     sms = message.message
     if original is None:
@@ -295,6 +302,8 @@ def _log_queued(message: NewMessage, result: PutResult) -> None:
             return
         if message.state is State.HELD:
             named["state"] = message.state.value
+        if price is not None:
+            named["price"] = str(price.cost * sms.parts)
         log.info("queued", id=message.id, phone=sms.phone, parts=sms.parts, alphabet=sms.alphabet.value, **named)
     else:
         log.info("rejected", id=message.id, phone=sms.phone, because="duplicate", duplicate_of=original)

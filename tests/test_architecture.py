@@ -117,9 +117,15 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         },
         "who is meant and when: knows neither mails nor gateways; the store keeps what must last",
     ),
+    "foresight": (
+        {"config.model", "config.tree", "model.reading", "planner", "queue.kept"}, "words for what the store foresees",
+    ),
+    "prices": (
+        {"clock", "gateway.contract", "model", "queue.contract"}, "remembers what gateways said; sends and delays nothing",
+    ),
     "explain": (
         {
-            "config.model", "config.tree", "errors", "model", "planner", "queue.contract", "smtp.contract", "smtp.site",
+            "config.model", "config.tree", "errors", "foresight", "model", "planner", "queue.contract", "rules.engine", "smtp.contract", "smtp.site",
         },
         "asks the parts the door asks, and decides nothing",
     ),
@@ -172,9 +178,9 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "clerk": (
         {
-            "admin", "clock", "config.model", "config.tree", "errors", "explain", "front", "gateway.contract",
+            "admin", "clock", "config.model", "config.tree", "errors", "explain", "foresight", "front", "gateway.contract",
             "intake.address", "intake.compose", "intake.parse", "model", "people.directory", "people.rota", "planner",
-            "pressure", "queue.browsing", "queue.contract",
+            "pressure", "prices", "queue.browsing", "queue.contract", "reception",
         },
         "asks the parts the door asks, for whoever sends no mail",
     ),
@@ -196,14 +202,14 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         "the door in other processes: what is to be stored goes over a line to the one with the queue",
     ),
     "carriers": (
-        {"clock", "config.model", "delivery", "gateway", "meter", "model.outcome", "web.callback"},
+        {"clock", "config.model", "delivery", "gateway", "meter", "model.outcome", "prices", "web.callback"},
         "builds what is configured, each carrier of its own kind",
     ),
     "app": (
         {
             "alarms", "carriers", "clerk", "clock", "config", "delivery", "explain", "front", "in_force",
             "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator", "pages", "people",
-            "pressure", "queue.contract", "queue.kept", "reception", "refusals", "report", "smtp", "web",
+            "pressure", "prices", "queue.contract", "queue.kept", "reception", "refusals", "report", "smtp", "web", "web.health",
             "web.health", "workers.team",
         },
         "the only file that knows all parts",
@@ -212,7 +218,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {
             ".", "admin", "app", "carriers", "clerk", "clock", "config", "doctor", "errors", "explain",
             "failpoints", "gateway.contract", "lean", "limiter", "listing", "log", "model", "people",
-            "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
+            "prices", "queue.connect", "queue.contract", "simulator", "spool", "workers.worker",
         },
         "verbs on top of everything; the only one that starts a simulator or opens a store",
     ),

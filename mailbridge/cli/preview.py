@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
 
@@ -77,12 +78,23 @@ async def preview(
 
 
 async def _prices(config: Config, messages: Sequence[Message]) -> list[Price | None]:
+    """Return what *messages* cost; asked once a day for numbers that begin alike, and kept where there is a queue."""
     from mailbridge.carriers import build_carriers
+    from mailbridge.prices import ask_price, read_prices
+    from mailbridge.queue.connect import is_made
 
-    carriers = build_carriers(config, SystemClock())
-    currency = carriers[0].policy.currency
+    clock = SystemClock()
+    carriers = build_carriers(config, clock)
+    gateway, currency = carriers[0].gateway, carriers[0].policy.currency or ""
+    answers = []
     try:
-        answers = [await carriers[0].gateway.price(message) for message in messages]
+        async with AsyncExitStack() as stack:
+            store = await stack.enter_async_context(opened_store(config)) if is_made(config.queue.url) else None
+            for message in messages:
+                # what one has heard is known to the next
+                known = {} if store is None else await read_prices(store)
+                asked = ask_price(gateway, message, currency=currency, store=store, known=known, now=clock.now())
+                answers.append(await asked)
     finally:
         for carrier in carriers:
             await carrier.gateway.aclose()
@@ -113,6 +125,8 @@ def _print(foretold: Foretold, price: Price | None) -> None:
     click.secho(f"{message.phone}  ({', '.join(facts)})", bold=True)
     for line in message.text.splitlines() or [""]:
         click.echo(f"  {plain(line)}")
+    if foretold.wait is not None:
+        click.echo(f"  {foretold.wait.stage}, {foretold.wait.result}: {plain(foretold.wait.because)}")
     for note in message.notes:
         click.echo(f"  note: {plain(note)}")
     if len(foretold.candidates) > 1:

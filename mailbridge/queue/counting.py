@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from datetime import datetime
 from typing import Protocol
 
 
@@ -15,6 +16,10 @@ class Counters(Protocol):
 
     async def counters_named(self, prefix: str) -> Mapping[str, str]:
         """Return all counters whose names begin with *prefix*."""
+        ...
+
+    async def keep_note(self, name: str, text: str, *, until: datetime) -> None:
+        """Keep *text* as *name* among the counters, in place of what was there; forgotten some time after *until*."""
         ...
 
     async def note_told(self, key: str, percent: int) -> bool:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from mailbridge.model.alert import Alert, Digest, Event
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Change, Detail, NewMessage
-from mailbridge.queue.kept import Closing, Gather, Gathering, Seen
+from mailbridge.queue.kept import Closing, Foreseen, Gather, Gathering, Seen
 
 #: what was seen of an alert is forgotten after this
 FORGOTTEN_AFTER = timedelta(days=1)
@@ -39,15 +39,7 @@ class Arrived:
 
 def arrive(new: NewMessage, gather: Gather, book: Book, now: datetime) -> Arrived:
     """Decide whether *new* goes out at once or waits, and note it in *book*."""
-    is_repeat = _note(gather, book, now)
-    gathering = book.gatherings.get(gather.key)
-    if gather.digest is not None:
-        is_new_problem = gather.passes and not is_repeat and gather.alert.event is not Event.RECOVERY
-        waits = is_repeat or (gathering is not None and not is_new_problem)
-    else:
-        waits = True
-    if gathering is None:
-        gathering = book.gatherings[gather.key] = _open(gather, now)
+    gathering, waits, is_repeat = _join(gather, book, now)
     if not waits:
         return Arrived(message=new, waits=False, is_repeat=is_repeat)
     because = {
@@ -63,6 +55,26 @@ def arrive(new: NewMessage, gather: Gather, book: Book, now: datetime) -> Arrive
     ends_at = max(gathering.due_at, now + timedelta(seconds=longest_s)) + (new.expires_at - now)
     message = replace(new, detail={**new.detail, **because}, expires_at=ends_at, waits=True)
     return Arrived(message=message, waits=True, is_repeat=is_repeat)
+
+
+def foresee(gather: Gather, book: Book, now: datetime, *, beside: int) -> Foreseen:
+    """Say what ``arrive`` would decide; *book* is spent by that. *beside*: how many wait there."""
+    gathering, waits, is_repeat = _join(gather, book, now)
+    return Foreseen(waits=waits, until=gathering.due_at, is_repeat=is_repeat, beside=beside)
+
+
+def _join(gather: Gather, book: Book, now: datetime) -> tuple[Gathering, bool, bool]:
+    """Return what a message joins, whether it waits there, and whether it is a repeat; noted in *book*."""
+    is_repeat = _note(gather, book, now)
+    gathering = book.gatherings.get(gather.key)
+    if gather.digest is not None:
+        is_new_problem = gather.passes and not is_repeat and gather.alert.event is not Event.RECOVERY
+        waits = is_repeat or (gathering is not None and not is_new_problem)
+    else:
+        waits = True
+    if gathering is None:
+        gathering = book.gatherings[gather.key] = _open(gather, now)
+    return gathering, waits, is_repeat
 
 
 def _note(gather: Gather, book: Book, now: datetime) -> bool:

@@ -73,6 +73,18 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Foreseen:
+    """What would become of a message that came in now."""
+
+    waits: bool
+    #: when what waits there is told
+    until: datetime
+    is_repeat: bool
+    #: how many wait there already
+    beside: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
     """A message that waits."""
 
@@ -130,6 +142,10 @@ class Keeps(Protocol):
 
     async def next_gathering_at(self) -> datetime | None:
         """Return when the next gathering is due; None where there is none."""
+        ...
+
+    async def foresee(self, gather: Gather, *, now: datetime) -> Foreseen:
+        """Say what would become of a message that came in *now* and asked for that; nothing changes."""
         ...
 
     async def close_gathering(self, closing: Closing) -> bool:

@@ -38,11 +38,12 @@ from mailbridge.queue.contract import (
     StoredMail,
     StoredMessage,
 )
-from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
+from mailbridge.queue.kept import Closing
 from mailbridge.queue.memory_alarms import MemoryAlarms
 from mailbridge.queue.memory_browsing import MemoryBrowsing
 from mailbridge.queue.memory_counters import LOOKS, Gate
 from mailbridge.queue.memory_escalations import Alarms
+from mailbridge.queue.memory_kept import MemoryKeeps
 from mailbridge.queue.memory_rows import matches, stored_mail, stored_message
 from mailbridge.queue.memory_tables import Tables
 from mailbridge.queue.prices import Priced, sum_prices
@@ -53,7 +54,7 @@ _WAITING = frozenset({State.QUEUED, State.UNKNOWN})
 _OPEN = _WAITING | {State.SENDING}
 
 
-class MemoryStore(MemoryBrowsing, MemoryAlarms):
+class MemoryStore(MemoryBrowsing, MemoryAlarms, MemoryKeeps):
     """A ``Store`` that lives in dictionaries."""
 
     cluster: Cluster | None = None
@@ -344,24 +345,6 @@ class MemoryStore(MemoryBrowsing, MemoryAlarms):
     async def changed_outside(self) -> bool:
         """Return False: nobody else can write here."""
         return False
-
-    # -- rotas
-    async def calendars(self) -> Sequence[KeptCalendar]:
-        """Return what was last read of each calendar."""
-        return tuple(self._t.kept.calendars.values())
-
-    async def keep_calendar(self, calendar: KeptCalendar) -> None:
-        """Keep what was read of a calendar."""
-        self._t.kept.calendars[calendar.rota] = calendar
-
-    # -- gatherings
-    async def due_gatherings(self, *, now: datetime, limit: int, most: int) -> Sequence[DueGathering]:
-        """Return gatherings that are due."""
-        return self._t.kept.due(self._t.messages, now=now, limit=limit, most=most)
-
-    async def next_gathering_at(self) -> datetime | None:
-        """Return when the next gathering is due."""
-        return min((gathering.due_at for gathering in self._t.kept.gatherings.values()), default=None)
 
     async def close_gathering(self, closing: Closing) -> bool:
         """Carry out a decision about a gathering."""

@@ -78,6 +78,10 @@ class MemoryCounters:
         """Return all counters whose names begin with *prefix*."""
         return {key: state for key, state in self._l.counters.items() if key.startswith(prefix)}
 
+    async def keep_note(self, name: str, text: str, *, until: datetime) -> None:  # noqa: ARG002 - nothing is forgotten
+        """Keep a text beside the counters."""
+        self._l.counters[name] = text
+
     async def note_told(self, key: str, percent: int) -> bool:
         """Note that the operator is told so much of a budget is used up; False when that was noted before."""
         spent = load_spent(self._l.counters.get(key, ""))

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from mailbridge.model.alert import Alert
 from mailbridge.model.state import State
 from mailbridge.queue.contract import NewMail, NewMessage, StoredMessage
-from mailbridge.queue.gathering import FORGOTTEN_AFTER, Book, arrive, is_due, still_holds
-from mailbridge.queue.kept import Closing, DueGathering, Gathering, KeptCalendar, Seen, Waiting
+from mailbridge.queue.gathering import FORGOTTEN_AFTER, Book, arrive, foresee, is_due, still_holds
+from mailbridge.queue.kept import Closing, DueGathering, Foreseen, Gather, Gathering, KeptCalendar, Seen, Waiting
+
+if TYPE_CHECKING:
+    from mailbridge.queue.memory_tables import Tables
 
 
 @dataclass(slots=True)
@@ -48,6 +52,11 @@ class Kept:
         ]
         return sorted(found, key=lambda one: (one.message.created_at, one.message.id))
 
+    def foresee(self, rows: Mapping[str, StoredMessage], gather: Gather, now: datetime) -> Foreseen:
+        """Say what would become of a message that came in now."""
+        book = Book(dict(self.gatherings), dict(self.seen))
+        return foresee(gather, book, now, beside=len(self.waiting(rows, gather.key)))
+
     def due(self, rows: Mapping[str, StoredMessage], *, now: datetime, limit: int, most: int) -> Sequence[DueGathering]:
         """Return the gatherings that are due."""
         due = sorted((g for g in self.gatherings.values() if is_due(g, now)), key=lambda g: (g.due_at, g.key))
@@ -69,3 +78,29 @@ class Kept:
             self.gatherings[closing.key] = closing.then
         before = closing.at - FORGOTTEN_AFTER
         self.seen = {place: seen for place, seen in self.seen.items() if seen.at >= before}
+
+
+class MemoryKeeps:
+    """Answers for the tables of ``MemoryStore``."""
+
+    _t: Tables
+
+    async def calendars(self) -> Sequence[KeptCalendar]:
+        """Return what was last read of each calendar."""
+        return tuple(self._t.kept.calendars.values())
+
+    async def keep_calendar(self, calendar: KeptCalendar) -> None:
+        """Keep what was read of a calendar."""
+        self._t.kept.calendars[calendar.rota] = calendar
+
+    async def due_gatherings(self, *, now: datetime, limit: int, most: int) -> Sequence[DueGathering]:
+        """Return gatherings that are due."""
+        return self._t.kept.due(self._t.messages, now=now, limit=limit, most=most)
+
+    async def next_gathering_at(self) -> datetime | None:
+        """Return when the next gathering is due."""
+        return min((gathering.due_at for gathering in self._t.kept.gatherings.values()), default=None)
+
+    async def foresee(self, gather: Gather, *, now: datetime) -> Foreseen:
+        """Say what would become of a message that came in now."""
+        return self._t.kept.foresee(self._t.messages, gather, now)

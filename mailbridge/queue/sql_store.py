@@ -38,7 +38,7 @@ from mailbridge.queue.contract import (
     StoredMessage,
 )
 from mailbridge.queue.escalations import Advance, FoundEscalation, StoredInbound, Wanted
-from mailbridge.queue.kept import Closing, DueGathering, KeptCalendar
+from mailbridge.queue.kept import Closing, DueGathering, Foreseen, Gather, KeptCalendar
 from mailbridge.queue.lanes import Fate, HangUp, Lane, Room, WriterLane
 from mailbridge.queue.statements import (
     browsing,
@@ -309,6 +309,10 @@ class SqlStore:
         """Return all counters whose names begin with *prefix*."""
         return await self._reader.run(partial(counters.read_named, prefix=prefix))
 
+    async def keep_note(self, name: str, text: str, *, until: datetime) -> None:
+        """Keep a text beside the counters."""
+        await self._write(partial(counters.keep, name=name, state=text, until=until))
+
     async def note_told(self, key: str, percent: int) -> bool:
         """Note that the operator is told so much of a budget is used up; False when that was noted before."""
         noted: bool = await self._write(partial(counters.note_told, key=key, percent=percent))
@@ -340,6 +344,10 @@ class SqlStore:
     async def next_gathering_at(self) -> datetime | None:
         """Return when the next gathering is due."""
         return await self._reader.run(gatherings.next_gathering_at)
+
+    async def foresee(self, gather: Gather, *, now: datetime) -> Foreseen:
+        """Say what would become of a message that came in now."""
+        return await self._browser.run(partial(gatherings.foresee_one, gather=gather, now=now))
 
     async def close_gathering(self, closing: Closing) -> bool:
         """Carry out a decision about a gathering."""

@@ -144,7 +144,7 @@ class _Front:
     def recipient(self, address: str, client: Client) -> Recipient:
         try:
             recipient = self._doorman.recipient(address, client)
-            self.known.ask_recipient(recipient.phone, client)
+            self.known.ask_recipient({one.phone for one in recipient.each()}, client)
         except IntakeError as error:
             self._count_refused(error.reply)
             raise

@@ -75,11 +75,14 @@ def test_an_accepted_mail_is_told_step_by_step(ask):
         ("rule", "fits", "config.yaml:13: rules[1]"),
         ("profile", "nagios", "message.profile (default)"),
         ("message", "send", ""),
+        ("message", "could be", ""),
+        ("message", "could be", ""),
         ("gateway", "up", "config.yaml:7: gateways.main"),
     ]
-    words = {step["stage"]: step["because"] for step in answer["steps"]}
-    assert words["rule"] == "pages: severity critical"
-    assert words["message"].endswith("CRIT web01/HTTP: Connection refused 12:30 by rule pages")
+    words = {(step["stage"], step["result"]): step["because"] for step in answer["steps"]}
+    assert words["rule", "fits"] == "pages: severity critical"
+    assert words["message", "send"].endswith("CRIT web01/HTTP: Connection refused 12:30 by rule pages")
+    assert words["message", "could be"] == "abbreviated: 1 part, gsm7: CRIT web01/HTTP: Conn refused 12:30"
 
 
 @pytest.mark.parametrize(

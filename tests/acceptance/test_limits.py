@@ -173,6 +173,16 @@ class TestBudget:
             assert await mail(house, A) == OVER
             assert (await mail(house, B))[0] == 250
 
+    async def test_a_name_is_refused_when_the_budget_of_all_its_numbers_is_used_up(self):
+        """While one of them may still get it the mail is taken, whichever number stands first."""
+        people = {"people": {"anna": {"phone": A}, "boris": {"phone": B}}, "aliases": {"both": ["anna", "boris"]}}
+        async with running_house(limited={"budget": {"phone": {"day": {"parts": 1}}}}, **people) as house:
+            await mail(house, A)
+            await house.pass_s(5)
+            assert (await mail(house, "both"))[0] == 250
+            await house.pass_s(5)
+            assert await mail(house, "both") == OVER
+
     async def test_what_waits_says_for_what(self, tmp_path):
         """``queue show`` names the limit and the line of the configuration."""
         store = open_store(f"sqlite:///{tmp_path}/queue.db", exclusive=True)

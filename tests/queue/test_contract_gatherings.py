@@ -195,3 +195,27 @@ async def test_the_message_that_stands_for_others_carries_their_escalation_on(st
     (escalation,) = await store.find_escalations(Wanted(id="D"))
     assert [(entry.message.id, entry.step) for entry in escalation.messages] == [("D.1", 0), ("M2.1", 0)]
     assert escalation.escalation.number == "1111"
+
+
+@pytest.mark.parametrize("wanted", [gather(), gather("web02/HTTP"), gather(severity="critical"), quiet()])
+async def test_what_is_foreseen_is_what_becomes_of_it(store, wanted):
+    """Alone, in a storm, as a repeat and in quiet hours; asking changes nothing."""
+    before = await store.foresee(wanted, now=NOW)
+    assert (before.waits, before.is_repeat, before.beside) == (wanted.digest is None, False, 0)
+    assert await store.next_gathering_at() is None
+    await put(store, "M1", gather())
+    await put(store, "M2", gather("web03/HTTP"))
+    seen = await store.foresee(wanted, now=NOW)
+    assert await store.foresee(wanted, now=NOW) == seen
+    assert await put(store, "M3", wanted) is seen.waits
+    assert seen.until == LATER
+    assert seen.beside == (0 if wanted.digest is None else 1)
+    assert seen.is_repeat is (wanted == gather())
+
+
+async def test_a_note_is_kept_and_takes_the_place_of_the_one_before(store):
+    """Beside the counters, found by the beginning of its name."""
+    for text in ("one", "two"):
+        await store.keep_note("price:main:+7999", text, until=LATER)
+    await store.keep_note("price:main:+7495", "three", until=LATER)
+    assert await store.counters_named("price:") == {"price:main:+7999": "two", "price:main:+7495": "three"}

@@ -61,6 +61,12 @@ def read_named(conn: Connection, *, prefix: str) -> dict[str, str]:
     return {row.name: row.state for row in rows if row.state and row.name.startswith(prefix)}
 
 
+def keep(conn: Connection, *, name: str, state: str, until: datetime) -> None:
+    """Keep a text that no limit reads."""
+    conn.execute(_begin, {"name": name})
+    conn.execute(update(counters).where(_c.name == name).values(state=state, until=to_us(until)))
+
+
 def note_told(conn: Connection, *, key: str, percent: int) -> bool:
     """Note that the operator is told of it; False when that was noted before."""
     state = _select_locked(conn, [key]).get(key, "")

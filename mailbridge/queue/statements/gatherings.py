@@ -10,8 +10,8 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, o
 
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Change
-from mailbridge.queue.gathering import FORGOTTEN_AFTER, load_alert, still_holds
-from mailbridge.queue.kept import Closing, DueGathering, Waiting
+from mailbridge.queue.gathering import FORGOTTEN_AFTER, Book, foresee, load_alert, still_holds
+from mailbridge.queue.kept import Closing, DueGathering, Foreseen, Gather, Seen, Waiting
 from mailbridge.queue.rows import MESSAGE, from_us, from_us_or_none, read_message, to_us
 from mailbridge.queue.statements.changes import apply
 from mailbridge.queue.statements.chunks import chunked
@@ -39,6 +39,9 @@ waiting_rows = (
     .limit(bindparam("count"))
 )
 _waiting_ids = select(_m.id).join(waits, waits.c.message_id == _m.id).where(*_is_waiting)
+_of_key = select(gatherings).where(gatherings.c.key == bindparam("of_key"))
+_last_seen = select(seen).where(seen.c.key == bindparam("of_key"), seen.c.subject == bindparam("of_subject"))
+_count_waiting = select(func.count()).select_from(_waiting_ids.subquery())
 _locked = select(gatherings).where(gatherings.c.key == bindparam("of_key")).with_for_update()
 _forget = delete(gatherings).where(gatherings.c.key == bindparam("old_key"))
 _forget_waits = delete(waits).where(waits.c.message_id.in_(bindparam("ids", expanding=True)))
@@ -67,6 +70,17 @@ def _read_waiting(row: Row[Any]) -> Waiting:
 def next_gathering_at(conn: Connection) -> datetime | None:
     """Return when the next gathering is due."""
     return from_us_or_none(conn.execute(_next_due).scalar_one_or_none())
+
+
+def foresee_one(conn: Connection, *, gather: Gather, now: datetime) -> Foreseen:
+    """Say what would become of a message that came in now."""
+    place = {"of_key": gather.key, "of_subject": gather.alert.subject}
+    row, last = conn.execute(_of_key, place).one_or_none(), conn.execute(_last_seen, place).one_or_none()
+    book = Book(
+        {} if row is None else {gather.key: read_gathering(row)},
+        {} if last is None else {(last.key, last.subject): Seen(state=last.state, at=from_us(last.at))},
+    )
+    return foresee(gather, book, now, beside=conn.execute(_count_waiting, place).scalar_one())
 
 
 def close_gathering(conn: Connection, *, closing: Closing) -> bool:
