@@ -145,3 +145,82 @@ async def test_a_second_daemon_on_the_same_queue_is_refused(tmp_path):
 
         assert second.code == 75
         assert len(second.output.splitlines()) == 1
+
+
+BAD = {
+    "rule": ({"rules": [{"match": {"severity": "awful"}}]}, "rules[0].match.severity"),
+    "pattern": ({"rules": [{"match": {"subject": "re:(a+"}}]}, "rules[0].match.subject"),
+    "rota": ({"rotas": {"ops": {"start": "soon", "members": ["anna"]}}}, "rotas.ops"),
+    "quiet hours": ({"quiet_hours": {"night": {"from": "25:00", "to": "7:00"}}}, "quiet_hours.night.from"),
+    "digest": ({"digest": {"default": {"windou": "5m"}}}, "digest.default.windou"),
+    "profile": ({}, "fields.hots"),
+}
+
+
+async def test_what_is_wrong_with_rules_profiles_and_rotas_is_told_and_the_last_good_ones_stay(tmp_path):
+    """One kind of mistake after the other: file and line in the log, and mails go on as by the good set."""
+    people = {
+        "people": {"anna": {"phone": "+79991234567"}},
+        "rotas": {"ops": {"members": ["anna"], "start": "2026-01-05"}},
+    }
+    folder = tmp_path / "own"
+    folder.mkdir()
+    own = folder / "pump.yaml"
+    own.write_text(
+        "recognise: [{subject: pump}]\nfields:\n  host: 'at (\\w+)'\nneeds: [host]\nline: 'PUMP {{ host }}'\n"
+    )
+    rules = [{"name": "pumps", "match": {"profile": "pump"}, "set": {"sender": "PUMP"}}]
+    good = {**people, "profiles": str(folder), "rules": rules, "aliases": {"duty": {"rota": "ops"}}}
+    async with plain_smsc() as gateway, running_bridge(tmp_path, good, url=gateway.url) as bridge:
+        assert bridge.process is not None
+        written = bridge.config_file.read_text()
+        sound = own.read_text()
+        for number, (kind, (change, place)) in enumerate(BAD.items(), start=1):
+            bridge.config_file.write_text(yaml.safe_dump(merged(yaml.safe_load(written), change)))
+            if kind == "profile":
+                own.write_text(sound.replace("host:", "hots:", 1))
+            bridge.process.send_signal(signal.SIGHUP)
+            refused = await until(
+                lambda number=number: (found := bridge.events_called("reload refused"))[number - 1 :] and found,
+                saying=bridge.what_it_said,
+            )
+            problems = "\n".join(refused[-1]["problems"])
+            assert place in problems
+            file = own if kind == "profile" else bridge.config_file
+            assert f"{file}:" in problems
+            line = next(line for line in problems.splitlines() if place in line)
+            assert line.removeprefix(f"{file}:").partition(":")[0].isdigit()
+            await asyncio.to_thread(_send_pump, bridge.port, number)
+            forms = await until(lambda number=number: (some := gateway.forms())[number - 1 :] and some)
+            assert (forms[-1]["sender"], forms[-1]["mes"], forms[-1]["phones"]) == (
+                "PUMP",
+                f"PUMP p{number}",
+                "+79991234567",
+            )
+
+
+def _send_pump(port: int, number: int) -> None:
+    with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+        client.sendmail("a@example.org", ["duty@sms.local"], f"Subject: pump\r\n\r\nat p{number}\r\n")
+
+
+async def test_a_calendar_that_never_answers_delays_neither_the_start_nor_an_alert(tmp_path):
+    """The door opens, the mail to the rota is answered at once, and it goes to whom the gap names."""
+    silent = await asyncio.start_server(lambda _reader, _writer: asyncio.sleep(3600), "127.0.0.1", 0)
+    address = silent.sockets[0].getsockname()
+    rota = {"ics": f"http://127.0.0.1:{address[1]}/ops.ics", "otherwise": ["+79991234567"]}
+    changes = {"rotas": {"ops": rota}, "aliases": {"duty": {"rota": "ops"}}}
+    began = time.monotonic()
+    try:
+        async with plain_smsc() as gateway, running_bridge(tmp_path, changes, url=gateway.url) as bridge:
+            # far below any patience with a web server
+            assert time.monotonic() - began < 15
+            forms = []
+            for number in range(3):
+                began = time.monotonic()
+                await asyncio.to_thread(_send_pump, bridge.port, number)
+                assert time.monotonic() - began < 5
+                forms = await until(lambda number=number: (some := gateway.forms())[number:] and some)
+            assert {form["phones"] for form in forms} == {"+79991234567"}
+    finally:
+        silent.close()
