@@ -19,6 +19,7 @@ from mailbridge.intake.segments import count_segments
 from mailbridge.intake.template import compile_template
 from mailbridge.model.mail import Mail
 from mailbridge.model.reading import GENERIC, GENERIC_PROFILE, Reading
+from mailbridge.profiles.forwarded import unwrap
 from mailbridge.profiles.words import EVENTS, OVER, STATES
 
 #: a device says who it is within its first lines
@@ -184,7 +185,7 @@ class Profiles:
         """
         if wanted == GENERIC_PROFILE:
             return GENERIC
-        sight = _Sight(mail)
+        sight = _Sight(unwrap(mail))
         if wanted != "auto":
             spec = self._specs.get(wanted)
             return (_read(spec, sight) or GENERIC) if spec is not None else GENERIC

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from email.header import Header
 from pathlib import Path
 
 import pytest
@@ -119,3 +120,34 @@ def test_short_is_always_there():
     for content, expected in ((b"Subject: s\r\n\r\nb", "s"), (b"Subject:\r\n\r\nfirst\r\nsecond", "first")):
         mail = parse_mail(content)
         assert composer.compose(mail, RECIPIENT, NOW, reading=PROFILES.read(mail)).text == expected
+
+
+def rebuilt(mail, subject, body):
+    """Return *mail* as bytes with another subject and text, from the same sender."""
+    sender = (
+        f"{Header(mail.from_name, 'utf-8').encode()} <{mail.from_address}>" if mail.from_name else mail.from_address
+    )
+    mailer = f"X-Mailer: {mail.header('X-Mailer')}\r\n" if mail.header("X-Mailer") else ""
+    head = f"From: {sender}\r\n{mailer}Subject: {Header(subject, 'utf-8', maxlinelen=10_000).encode()}\r\n"
+    return f"{head}Content-Type: text/plain; charset=utf-8\r\n\r\n{body}\r\n".encode()
+
+
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: f"{path.parent.name}/{path.stem}")
+@pytest.mark.parametrize(
+    ("mark", "banner", "end"),
+    [
+        ("FW: ", "", ""),
+        ("[EXTERNAL] Fwd: ", "", ""),
+        ("", "CAUTION: This email originated from outside of the organization.\n\n", ""),
+        ("", "", "\n\n-- \nThis message was sent automatically.\nVirus-free. www.example.org"),
+        ("Пересл: ", "Внимание! Письмо от внешнего отправителя.\n\n", ""),
+    ],
+)
+def test_what_others_add_to_a_mail_changes_nothing(path, mark, banner, end):
+    """A forwarded mail, one with a banner of the mail server, one with a signature: the same line and fields."""
+    mail = parse_mail(path.read_bytes())
+    before = PROFILES.read(mail)
+    if before == GENERIC:
+        return
+    again = PROFILES.read(parse_mail(rebuilt(mail, mark + mail.subject, banner + mail.body + end)))
+    assert again == before
