@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.storm import named_in
 from mailbridge.intake.digest import Told, compose_digests, write_digest
 from mailbridge.intake.segments import count_segments
 from mailbridge.model.alert import Alert, Event
@@ -149,3 +150,39 @@ def test_a_cyrillic_storm_is_transliterated_where_the_configuration_says_so():
             alerts, message("x"), began_at=START, now=START + MINUTE, hold_recovery_s=60, max_parts=3, **more
         )
         assert one.message.alphabet == alphabet
+
+
+HOSTS = st.from_regex(re.compile(r"[a-z]{2,8}[0-9]{0,3}", re.ASCII), fullmatch=True)
+THINGS = st.sampled_from(["", "HTTP", "Disk /var", "SSL certificate"])
+STORIES = st.lists(
+    st.tuples(
+        HOSTS, THINGS, st.sampled_from(["critical", "warning", "ok"]), st.sampled_from([Event.PROBLEM, Event.RECOVERY]),
+        st.booleans(),
+    ),
+    min_size=1, max_size=60,
+)  # fmt: skip
+
+
+@given(stories=STORIES, parts=st.integers(1, 4))
+def test_every_trouble_nobody_has_heard_of_is_named(stories, parts):
+    """While three messages are not needed, each new problem stands by its name in the message that counts it."""
+    alerts = [
+        Told(
+            alert=Alert(
+                subject=f"{host}/{thing}", host=host, service=thing, severity=severity, event=event, short="short"
+            ),
+            at=START, is_repeat=is_repeat,
+        )
+        for host, thing, severity, event, is_repeat in stories
+    ]  # fmt: skip
+    composed = compose_digests(
+        alerts, message("x"), began_at=START, now=START + MINUTE, hold_recovery_s=-1, max_parts=parts
+    )
+    if len(composed) == 3 or composed[-1].message.notes:
+        return
+    for one in composed:
+        names = named_in(one.message.text)
+        for place in one.places:
+            told_of = alerts[place]
+            if told_of.alert.event is Event.PROBLEM and not told_of.is_repeat:
+                assert (told_of.alert.host, told_of.alert.service) in names
