@@ -21,7 +21,7 @@ import structlog
 
 from mailbridge import lean
 from mailbridge.alarms import Alarms
-from mailbridge.carriers import build_carriers
+from mailbridge.carriers import build_carriers, build_routes
 from mailbridge.clerk import Clerk, no_places
 from mailbridge.clock import Clock, SystemClock
 from mailbridge.config.model import Config
@@ -139,7 +139,7 @@ class Bridge:
         self._prices = Prices(store=store, clock=clock)
         self.board = Board(
             build_carriers(config, clock, self._meter, self._prices), store=store, clock=clock,
-            announce=self._gateway_changed,
+            announce=self._gateway_changed, routes=build_routes(config),
         )  # fmt: skip
         self._membership = (
             Membership(
@@ -413,8 +413,10 @@ class Bridge:
         self._gatherer.settings = build_gather_settings(config)
         self._alarms.configure(config, self._calendars.by_rota)
         self._ring("accountant")()
+        self.board.routes = build_routes(config)
         if config.gateways != self._config.gateways:
-            self._retired += self.board.replace(build_carriers(config, self._clock, self._meter, self._prices))
+            carriers = build_carriers(config, self._clock, self._meter, self._prices)
+            self._retired += self.board.replace(carriers, build_routes(config))
         await self.board.load()
         await self._calendars.load()
         self._ring("calendars")()

@@ -14,6 +14,7 @@ from mailbridge.delivery.board import Carrier
 from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.receipts import Verdict
 from mailbridge.delivery.retry import Backoff
+from mailbridge.delivery.routes import Route
 from mailbridge.gateway.contract import Gateway
 from mailbridge.gateway.smsc.callback import parse_event
 from mailbridge.gateway.smsc.client import SmscGateway
@@ -59,6 +60,11 @@ def build_carriers(
 def _watched(gateway: Gateway, currency: str, clock: Clock, meter: Meter | None, prices: Prices | None) -> Gateway:
     timed = gateway if meter is None else metered_gateway(gateway, meter, clock)
     return timed if prices is None else learning_gateway(timed, prices, currency=currency or None)
+
+
+def build_routes(config: Config) -> list[Route]:
+    """Return which numbers go through which gateways."""
+    return [Route(prefixes=tuple(one.match.prefix), gateways=tuple(one.gateways)) for one in config.routes]
 
 
 def build_gateway(name: str, settings: GatewaySettings, clock: Clock) -> Gateway:

@@ -210,7 +210,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
             "alarms", "carriers", "clerk", "clock", "config", "delivery", "explain", "front", "in_force",
             "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator", "pages", "people",
             "pressure", "prices", "queue.contract", "queue.kept", "reception", "refusals", "report", "smtp", "web", "web.health",
-            "web.health", "workers.team",
+            "workers.team",
         },
         "the only file that knows all parts",
     ),

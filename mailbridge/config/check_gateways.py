@@ -12,12 +12,14 @@ from mailbridge.config.tree import Findings, Path
 
 #: a gateway's name is part of its callback address, of metrics and of ``MAILBRIDGE__`` variables
 _NAME = re.compile(r"(?!.*__)[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+_PREFIX = re.compile(r"\+[1-9][0-9]{0,14}")
 #: what a guesser must not find while we look on: only a signature allows less
 _MIN_CALLBACK_PATH = 4
 
 
 def check_gateways(config: Config, findings: Findings, *, need_gateway: bool) -> None:
-    """Report what is wrong with the gateways; *need_gateway*: that there is none, too."""
+    """Report what is wrong with the gateways and routes; *need_gateway*: that there is no gateway, too."""
+    check_routes(config, findings)
     if not config.gateways and need_gateway:
         findings.report(
             ("gateways",), "no gateway", 'write "main:" below gateways:, with login and password or with apikey'
@@ -38,6 +40,31 @@ def check_gateways(config: Config, findings: Findings, *, need_gateway: bool) ->
         _check_callback(gateway, path, findings)
         if gateway.proxy is not None:
             _check_proxy(gateway.proxy, (*path, "proxy"), findings)
+
+
+def check_routes(config: Config, findings: Findings) -> None:
+    """Report routes that lead nowhere, or that no message can come to."""
+    ends_at: int | None = None
+    for number, route in enumerate(config.routes):
+        path: Path = ("routes", number)
+        for index, name in enumerate(route.gateways):
+            if name not in config.gateways:
+                place = findings.item_path((*path, "gateways"), index)
+                known = ", ".join(config.gateways) or "none yet"
+                findings.report(place, f'no gateway is called "{name}"', f"there are {known}", needs=(("gateways",),))
+        if not route.gateways:
+            findings.report((*path, "gateways"), "names no gateway", "write one or more, best first")
+        for index, prefix in enumerate(route.match.prefix):
+            if not _PREFIX.fullmatch(prefix):
+                place = findings.item_path((*path, "match", "prefix"), index)
+                findings.report(place, "not the beginning of a number", 'write "+7" or "+7999"')
+        if ends_at is not None:
+            findings.report(path, f"routes[{ends_at}] takes all numbers before it", "put it before that one")
+        elif not route.match.prefix:
+            ends_at = number
+    if config.routes and ends_at is None:
+        last: Path = ("routes", len(config.routes) - 1)
+        findings.report(last, "numbers that no route is for would never leave", "add a last one: {gateways: [...]}")
 
 
 def _check_kind(gateway: Gateway, path: Path, findings: Findings) -> None:

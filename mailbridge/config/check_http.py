@@ -45,7 +45,7 @@ def check_http(gateway: Gateway, path: Path, findings: Findings) -> None:
         _check_match(error, place, findings)
         if not error.status and not error.json_ and error.body is None:
             findings.report(place, "fits every answer, so nothing could ever be sent", "write status:, json: or body:")
-        if error.reply is not None and error.class_ != "refused":
+        if error.reply is not None and error.class_ not in ("refused", "no_route"):
             findings.report((*place, "reply"), "is never heard: only a refusal is answered", "remove it")
         elif error.reply is not None and not _is_reply(error.reply):
             findings.report((*place, "reply"), "not a refusal of SMTP", 'write "550 5.1.3", and words after it')

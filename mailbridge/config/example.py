@@ -52,7 +52,7 @@ ELSEWHERE = frozenset(
     )
 )
 #: nobody needs them to begin with
-_HIDDEN = frozenset({"users", "rules", "digest.default", "api", *_NAMES})
+_HIDDEN = frozenset({"users", "rules", "routes", "digest.default", "api", *_NAMES})
 #: what a commented key shows where its default is nothing
 _SHOWN = {
     "smtp.listen[].certificate": "/etc/mailbridge/cert.pem",
@@ -90,6 +90,7 @@ _SHOWN = {
     "gateways.<name>.callback_secret": "${SMSC_SECRET}",
     "gateways.<name>.proxy": "http://proxy.example.org:3128",
     "gateways.<name>.currency": "RUR",
+    "routes[].gateways": "[main]",
     "bounce.from": "mailer-daemon@sms.example.org",
     "bounce.smarthost": "smtp://127.0.0.1:25",
     "bounce.operator": "duty@example.org",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 NOT_AVAILABLE = "not available in this version"
 
-#: keys of the top level, and of sections
-KEYS = frozenset({"inbound.stop", "inbound.to", "routes"})
+#: keys of sections
+KEYS = frozenset({"inbound.stop", "inbound.to"})
 #: channels of a recipient domain
 CHANNELS = frozenset({"flash", "call", "ping", "hlr", "viber", "whatsapp", "tg", "mms", "smsc-smtp"})
 #: kinds of gateway

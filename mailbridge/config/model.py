@@ -19,14 +19,9 @@ from pydantic import (
 
 from mailbridge.config.model_alarms import Chain, Heartbeat, Inbound, SelfTest
 from mailbridge.config.model_api import Api
-from mailbridge.config.model_http import (
-    HttpBalance,
-    HttpCallback,
-    HttpError,
-    HttpMatch,
-    HttpQuestion,
-    HttpRequest,
-)
+from mailbridge.config.model_gateways import Gateway as Gateway  # noqa: PLC0414 - part of the model
+from mailbridge.config.model_gateways import Route as Route  # noqa: PLC0414 - as above
+from mailbridge.config.model_gateways import SmscGateway as SmscGateway  # noqa: PLC0414 - as above
 from mailbridge.config.model_people import Alias, Digests, Person, QuietHours, Rota
 from mailbridge.config.model_rules import Rule
 from mailbridge.config.sections import (
@@ -250,96 +245,6 @@ class User(Section):
     budget: BudgetOfEach | None = Field(default=None, description="Their own, in place of `limits.budget.user`.")
 
 
-class SmscGateway(Section):
-    """An account at SMSC."""
-
-    type: Literal["smsc", "http"] = Field(
-        default="smsc",
-        description="Kind of carrier. `http` is any with an HTTP interface, described by the keys from `request` on: "
-        "docs/howto/carriers.md.",
-    )
-    url: Words = Field(
-        default=["https://smsc.ru", "https://www2.smsc.ru"],
-        description="The gateway's hosts, tried in this order. `http://` is for loopback and private addresses.",
-    )
-    login: str | None = Field(default=None, description="Account name; goes with `password`.")
-    password: SecretStr | None = Field(default=None, description="Account password (or its MD5, in lower case).")
-    apikey: SecretStr | None = Field(default=None, description="API key, instead of `login` and `password`.")
-    timeout: Duration = Field(default=20.0, ge=0.1, le=300, description="Longest time of one request.")
-    connect_timeout: Duration = Field(default=4.0, ge=0.1, le=60, description="Longest time to connect.")
-    batch: int = Field(default=100, ge=1, le=100, description="Most messages in one request.")
-    max_in_flight: int = Field(
-        default=10, ge=1, le=14, description="Most requests at a time. The gateway refuses the fifteenth."
-    )
-    quarantine: Duration = Field(
-        default=150.0,
-        ge=0,
-        le=DAY,
-        description='From giving a request up: until then the gateway\'s "not found" is not believed. '
-        "Less than a minute risks sending twice.",
-    )
-    on_unknown: Literal["hold", "fail", "retry"] = Field(
-        default="hold", description="What becomes of a message whose fate stays unknown for its whole lifetime."
-    )
-    callback_path: SecretStr | None = Field(
-        default=None,
-        max_length=128,
-        description="Secret last part of `/callback/<gateway>/…`. Left out: there is no such page.",
-    )
-    callback_secret: SecretStr | None = Field(
-        default=None, description="Checks the callbacks' signatures; unsigned ones are then refused."
-    )
-    proxy: str | None = Field(
-        default=None,
-        repr=False,
-        json_schema_extra=SECRET_URL,
-        description="HTTP proxy, `http://user:password@host:port`.",
-    )
-    poll: Duration = Field(
-        default=30.0,
-        ge=0,
-        le=DAY,
-        description="Time between status questions about a young message; less than 15s holds for its first four. "
-        "0 leaves reports to the callbacks alone.",
-    )
-    currency: Annotated[str | None, BeforeValidator(upper)] = Field(
-        default=None,
-        pattern="^[A-Z]{3}$",
-        description="The account's currency, three letters. Left out: the host's (KZT, UAH, else RUR for roubles), "
-        "until the gateway says it with a balance.",
-    )
-    insecure: bool = Field(
-        default=False, description="Allows `http://` to any host: the password then travels readable by all."
-    )
-
-
-class Gateway(SmscGateway):
-    """An account at a carrier of any kind; which keys belong to which kind is checked in ``check_gateways.py``."""
-
-    request: HttpRequest | None = Field(default=None, description="http: the request that sends one message.")
-    success: HttpMatch = Field(
-        default=HttpMatch(), description="http: the answer that says it was taken, where no error fits."
-    )
-    id: str | None = Field(
-        default=None, description="http: where the answer has the carrier's own id: `json:path`, `header:…`, `body:…`."
-    )
-    errors: list[HttpError] = Field(
-        default=[], description="http: answers that refuse, in order; the first that fits decides. Others: unknown."
-    )
-    error_text: str | None = Field(
-        default=None, description="http: where the answer has the carrier's own words for a refusal."
-    )
-    price: str | None = Field(default=None, description="http: where the answer has the price of the message.")
-    status: HttpQuestion | None = Field(
-        default=None, description="http: how to ask what became of a message, by `{{ gateway_id }}`."
-    )
-    lookup: HttpQuestion | None = Field(
-        default=None, description="http: how to ask by our own `{{ id }}` whether a message was taken at all."
-    )
-    balance: HttpBalance | None = Field(default=None, description="http: how to ask for the money left.")
-    callback: HttpCallback | None = Field(default=None, description="http: what the carrier's reports mean.")
-
-
 class Queue(Section):
     """The store."""
 
@@ -459,6 +364,11 @@ class Config(Section):
     )
     gateways: dict[str, Gateway] = Field(
         default={}, description="Accounts at carriers by a name of your own; at least one."
+    )
+    routes: list[Route] = Field(
+        default=[],
+        description="Which gateway carries which numbers; the first route that fits decides. Left out: the gateways in "
+        "the order written, for all numbers.",
     )
     queue: Queue = Field(default=Queue(), description="The store: what was promised and not yet done, and the history.")
     people: dict[str, Person] = Field(default={}, description="People by name; the name is a recipient.")

@@ -29,10 +29,10 @@ class HttpMatch(Section):
 class HttpError(HttpMatch):
     """An answer that refuses."""
 
-    class_: Literal["refused", "deferred", "suspended", "unknown"] = Field(
+    class_: Literal["refused", "no_route", "deferred", "suspended", "unknown"] = Field(
         alias="class",
-        description="refused: never; deferred: later; suspended: the whole gateway waits and is probed; "
-        "unknown: it may have been taken.",
+        description="refused: never; no_route: not here, but the next gateway of its route may; deferred: later; "
+        "suspended: the whole gateway waits and is probed; unknown: it may have been taken.",
     )
     reply: str | None = Field(default=None, description="What an SMTP client hears of a refusal: `550 5.1.3`.")
     wait: Duration | None = Field(

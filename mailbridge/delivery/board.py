@@ -19,11 +19,12 @@ from mailbridge.delivery.decide import Policy
 from mailbridge.delivery.jumps import Doubt
 from mailbridge.delivery.pace import Pace
 from mailbridge.delivery.receipts import Read
+from mailbridge.delivery.routes import Route, next_ways, ways_of
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Gateway
 from mailbridge.model.outcome import Balance, ErrorClass, SmsError, Suspended
 from mailbridge.queue.cluster import Pulse
-from mailbridge.queue.contract import GatewayState, Store
+from mailbridge.queue.contract import GatewayState, Store, StoredMessage
 
 log = structlog.get_logger()
 
@@ -62,8 +63,18 @@ Announce = Callable[[GatewayState, GatewayState], None]
 class Board:
     """The gateways in the order of the configuration and whether each takes messages now."""
 
-    def __init__(self, carriers: Sequence[Carrier], *, store: Store, clock: Clock, announce: Announce) -> None:
+    def __init__(
+        self,
+        carriers: Sequence[Carrier],
+        *,
+        store: Store,
+        clock: Clock,
+        announce: Announce,
+        routes: Sequence[Route] = (),
+    ) -> None:
         self.carriers = {carrier.name: carrier for carrier in carriers}
+        #: which numbers go which way; none: all of them through the first gateway that takes messages
+        self.routes = routes
         #: how many nodes there are, and which of them this is
         self.pulse = Pulse()
         self._store = store
@@ -92,9 +103,9 @@ class Board:
         """State of each gateway."""
         return self._states
 
-    def replace(self, carriers: Sequence[Carrier]) -> list[Carrier]:
+    def replace(self, carriers: Sequence[Carrier], routes: Sequence[Route] = ()) -> list[Carrier]:
         """Exchange the gateways after a reload; return the old ones, whose requests in flight still end."""
-        old = list(self.carriers.values())
+        old, self.routes = list(self.carriers.values()), routes
         self.carriers = {carrier.name: carrier for carrier in carriers}
         self._states = {name: self._states.get(name, GatewayState(name=name)) for name in self.carriers}
         self.share(self.pulse)
@@ -107,6 +118,14 @@ class Board:
             for name, carrier in self.carriers.items()
             if not self._states[name].suspended and not self.silence_s(carrier)
         ]
+
+    def ways_of(self, row: StoredMessage) -> tuple[str, ...]:
+        """Return the gateways that may carry *row*, best first."""
+        return ways_of(row, self.routes, tuple(self.carriers))
+
+    def next_way(self, row: StoredMessage) -> str | None:
+        """Return the gateway after the one *row* was given to last, None where that was the last."""
+        return next(iter(next_ways(row, self.routes, tuple(self.carriers))), None)
 
     def silence_s(self, carrier: Carrier) -> float:
         """Return how much longer *carrier* wants to hear nothing."""

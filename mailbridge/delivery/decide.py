@@ -127,6 +127,24 @@ def _ask_before_next(row: StoredMessage, outcome: Deferred, *, now: datetime) ->
     )  # fmt: skip
 
 
+def next_way(row: StoredMessage, outcome: Refused, *, gateway: str, now: datetime) -> Change:
+    """Put *row* back for *gateway*, the next of its route: the one that had it has no way to the number."""
+    error = replace(outcome.error, error_class=ErrorClass.NO_ROUTE)
+    return Change(
+        message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.QUEUED, at=now, event="deferred",
+        detail={**detail_of(error), "gateway": row.gateway, "because": f"it has no route; {gateway} is next"},
+        error=error, next_attempt_at=now,
+    )  # fmt: skip
+
+
+def no_way_now(row: StoredMessage, *, now: datetime, wait_s: float) -> Change:
+    """Let *row*, none of whose gateways takes messages now, not stand before others that could go."""
+    return Change(
+        message_id=row.id, expect=frozenset({State.QUEUED}), attempt=row.attempts, to=State.QUEUED, at=now, event="",
+        next_attempt_at=now + timedelta(seconds=wait_s),
+    )  # fmt: skip
+
+
 def split_again(row: StoredMessage, *, now: datetime) -> Change:
     """Put *row* of a batch refused as a whole back: it goes again at once in a smaller one; no attempt is spent."""
     return Change(

@@ -8,20 +8,22 @@ Messages that wait while all slots are taken leave together in the next request;
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 import structlog
 from structlog.typing import FilteringBoundLogger
 
 from mailbridge.clock import Clock
 from mailbridge.delivery import breaker
-from mailbridge.delivery.batch import plan_batches
 from mailbridge.delivery.board import Board, Carrier
-from mailbridge.delivery.decide import decide_outcome, detail_of, put_back, split_again
+from mailbridge.delivery.decide import decide_outcome, detail_of, next_way, no_way_now, put_back, split_again
 from mailbridge.delivery.membership import Alone, Membership
 from mailbridge.delivery.rush import TURN_S, Rush
+from mailbridge.delivery.sharing import Opening, Sharing
 from mailbridge.delivery.watch import Watch
 from mailbridge.errors import StoreError
 from mailbridge.gateway.contract import Batch
@@ -36,6 +38,8 @@ log = structlog.get_logger()
 #: how long the loop sleeps at most, so that a clock that jumps or a verb's change is noticed
 IDLE_S = 1.0
 _STORE_RETRY_S = 0.5
+#: a message whose gateways are all suspended is looked at again then
+_NO_WAY_S = 5.0
 _STOPPED = "the bridge stopped before the request was made"
 _LEASE_OVER = "this node was silent for too long before the request was made"
 #: bounds of the rows one claim looks at; it doubles with each that finds more to send
@@ -181,38 +185,49 @@ class Dispatcher:
         await wait_for_ring(self._wake, wait_s, self._clock)
 
     async def _claim(self) -> Sequence[tuple[Carrier, Claimed]]:
-        carriers = self._board.open_carriers()
-        if not carriers:
+        openings = [
+            Opening(one, self._board.room(one), self._board.size(one), self._board.trouble_code(one.name))
+            for one in self._board.open_carriers()
+        ]
+        if not openings:
             self._watch.give_up()
-        names = [carrier.name for carrier in carriers]
         claimed: list[tuple[Carrier, Claimed]] = []
-        for carrier, whose in zip(carriers, divide(names, self.preferences), strict=True):
-            if whose is None or whose.users:
-                claimed += await self._claim_for(carrier, whose)
+        for whose, own in divide(self.preferences):
+            used = Counter(carrier.name for carrier, _ in claimed)
+            mine = [
+                replace(one, room=one.room - used[one.carrier.name])
+                for one in openings
+                if own is None or one.carrier.name in own
+            ]
+            claimed += await self._claim_for(mine, whose, own)
+            if self._is_in_doubt:
+                # what is claimed by now leaves first: asking what the lost answer did would take it back
+                break
         return claimed
 
-    async def _claim_for(self, carrier: Carrier, whose: Whose | None) -> Sequence[tuple[Carrier, Claimed]]:
-        free = self._board.room(carrier)
-        if free == 0:
+    async def _claim_for(
+        self, openings: Sequence[Opening], whose: Whose | None, own: Sequence[str] | None
+    ) -> Sequence[tuple[Carrier, Claimed]]:
+        room = sum(one.room * one.size for one in openings)
+        if room == 0:
             return ()
-        if self._rush.is_on:
-            free = 1
-        opened, size, trouble = carrier, self._board.size(carrier), self._board.trouble_code(carrier.name)
+
+        def ways(row: StoredMessage) -> Sequence[str]:
+            return own_ways(self._board.ways_of(row), own)
+
+        sharing = Sharing(openings, ways, parts=self._parts, one_alone=self._rush.is_on)
 
         def plan(rows: Sequence[StoredMessage], next_id: Callable[[], int]) -> Sequence[Assignment]:
             self._failpoint("before intent")
-            if trouble:
-                # those that met this trouble already must not keep the others from passing
-                rows = sorted(rows, key=lambda row: row.error is not None and row.error.code == trouble)
-            return plan_batches(rows, next_id, gateway=opened.gateway, requests=free, size=size, parts=self._parts)
+            return sharing.plan(rows, next_id)
 
         try:
             await self._end_doubt()
             claimed = await self._store.claim(
                 now=self._clock.now(),
-                limit=min(free * size, self._look),
+                limit=min(room, self._look),
                 node=self._node,
-                gateways=frozenset({carrier.name}),
+                gateways=frozenset(one.carrier.name for one in openings),
                 plan=plan,
                 throttle=self.throttle or None,
                 whose=whose,
@@ -224,11 +239,22 @@ class Dispatcher:
             return ()
         for row, over in claimed.held:
             self._log_held(row, over)
+        await self._put_off(sharing.stuck)
         # few phones make small requests: to look at many more rows than can leave would be for nothing
         taken = sum(len(request.messages) for request in claimed)
         self._look = max(_LEAST_LOOK, min(2 * taken, _MOST_LOOK))
         # the carrier goes along: a reload may take it off the board before its attempt begins
-        return [(carrier, request) for request in claimed]
+        by_name = {one.carrier.name: one.carrier for one in openings}
+        return [(by_name[request.gateway], request) for request in claimed]
+
+    async def _put_off(self, stuck: Sequence[StoredMessage]) -> None:
+        """Let messages whose gateways are all suspended make room for others; nobody waits for their verdict."""
+        if not stuck:
+            return
+        await self._try_to_apply([no_way_now(row, now=self._clock.now(), wait_s=_NO_WAY_S) for row in stuck])
+        error = SmsError(code="no way", text="no gateway of its route takes messages", error_class=ErrorClass.DEFERRED)
+        for row in stuck:
+            self._watch.note(row.id, Deferred(error=error, left=False))
 
     async def _end_doubt(self) -> None:
         """After a claim that failed: what it wrote all the same, if anything, is asked about. Raises StoreError."""
@@ -302,7 +328,7 @@ class Dispatcher:
             changes = [split_again(row, now=now) for row in request.messages]
         else:
             changes = [
-                decide_outcome(row, outcome, policy=carrier.policy, now=now, random=self._random())
+                self._decide(row, outcome, carrier, now)
                 for row, outcome in zip(request.messages, outcomes, strict=True)
             ]
             for row in request.messages:
@@ -316,6 +342,11 @@ class Dispatcher:
             _log_change(tell, row, change, outcome)
             if change.event != "deferred" or not isinstance(outcome, Refused):
                 self._watch.note(row.id, outcome)
+
+    def _decide(self, row: StoredMessage, outcome: Outcome, carrier: Carrier, now: datetime) -> Change:
+        if isinstance(outcome, Refused) and outcome.no_route and (gateway := self._board.next_way(row)) is not None:
+            return next_way(row, outcome, gateway=gateway, now=now)
+        return decide_outcome(row, outcome, policy=carrier.policy, now=now, random=self._random())
 
     def _halve(self, rows: Sequence[StoredMessage]) -> None:
         middle = len(rows) // 2
@@ -372,21 +403,26 @@ class Dispatcher:
         ]
 
 
-def divide(gateways: Sequence[str], preferences: Mapping[str, Sequence[str]]) -> list[Whose | None]:
-    """Say whose messages leave through each of *gateways*, those that take messages now, the best first; pure.
+def divide(preferences: Mapping[str, Sequence[str]]) -> list[tuple[Whose | None, tuple[str, ...] | None]]:
+    """Say whose messages are to be claimed apart, and by which gateways alone they leave; pure.
 
-    Whoever is free goes through the first; users in *preferences* through the first of their own, or none.
-    Shape: one for each of *gateways*; None: everybody's.
+    *preferences*: the gateways of users who have gateways of their own, best first.
+    Shape: everybody else first, with None for all gateways; then users with the same gateways together.
     """
-    chosen = {user: next((one for one in own if one in gateways), None) for user, own in preferences.items()}
-    out: list[Whose | None] = []
-    for number, name in enumerate(gateways):
-        if number == 0:
-            others = frozenset(user for user, choice in chosen.items() if choice != name)
-            out.append(Whose(users=others, alone=False) if others else None)
-        else:
-            out.append(Whose(users=frozenset(user for user, choice in chosen.items() if choice == name), alone=True))
-    return out
+    alike: dict[tuple[str, ...], set[str]] = {}
+    for user, own in preferences.items():
+        alike.setdefault(tuple(own), set()).add(user)
+    others = Whose(users=frozenset(preferences), alone=False) if preferences else None
+    return [(others, None), *((Whose(users=frozenset(users), alone=True), own) for own, users in alike.items())]
+
+
+def own_ways(ways: Sequence[str], own: Sequence[str] | None) -> Sequence[str]:
+    """Return *ways*, a message's gateways by its number, as its user may go them; pure.
+
+    *own*: the user's gateways, best first, whose order stands; None: all. A number whose route has none of them goes
+    the user's way.
+    """
+    return ways if own is None else [name for name in own if name in ways] or own
 
 
 def _is_silence(outcome: Outcome) -> bool:

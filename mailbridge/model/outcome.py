@@ -23,6 +23,8 @@ class ErrorClass(StrEnum):
     UNKNOWN = "unknown"
     UNDELIVERED = "undelivered"
     EXPIRED = "expired"
+    #: that gateway has no way to the number: the next one of the route is tried
+    NO_ROUTE = "no route"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,8 @@ class Refused:
     reply: Reply
     #: the whole request was refused, so one message of a batch may be the culprit for all: split and try again
     whole_request: bool = False
+    #: it has no way to that number; another gateway may have one
+    no_route: bool = False
     gateway_id: str | None = None
 
 

@@ -56,7 +56,7 @@ WRONG = [
     ("errors/0", {"class": "refused"}, "fits every answer, so nothing could ever be sent"),
     ("errors/0", {"status": "2xx", "class": "refused"}, "fits every success, so nothing would ever be sent"),
     ("errors/0", {"json": {"ok": "true"}, "class": "refused"}, "fits every success"),
-    ("errors/0", {"status": "400", "class": "never"}, "write refused, deferred, suspended or unknown"),
+    ("errors/0", {"status": "400", "class": "never"}, "write refused, no_route, deferred, suspended or unknown"),
     ("errors/0", {"status": "400", "class": "deferred", "reply": "550 5.1.3"}, "only a refusal is answered"),
     ("errors/0", {"status": "400", "class": "refused", "reply": "450 4.1.3"}, "not a refusal of SMTP"),
     ("status", {"url": "https://h/{{ gateway_id }}"}, "no answer would mean anything"),

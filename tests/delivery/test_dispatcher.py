@@ -9,9 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from mailbridge.delivery.dispatcher import divide
+from mailbridge.delivery.dispatcher import divide, own_ways
 from mailbridge.errors import StoreError
-from mailbridge.model.limits import Whose
 from mailbridge.model.outcome import Receipt, Unknown
 from mailbridge.model.state import State
 from mailbridge.queue.memory import MemoryStore
@@ -233,18 +232,22 @@ async def test_a_message_that_spoils_every_request_ends_alone(count):
 
 
 class TestDivide:
-    """Whose messages leave through which of the gateways that take messages now."""
+    """Whose messages are claimed together, and by which gateways they leave."""
 
-    def test_without_preferences_all_leave_through_the_first(self):
-        assert divide(["a", "b"], {}) == [None, Whose(users=frozenset(), alone=True)]
+    def test_without_preferences_all_are_claimed_together(self):
+        assert divide({}) == [(None, None)]
 
-    @given(
-        st.lists(st.sampled_from("abcd"), unique=True),
-        st.dictionaries(st.text(max_size=2), st.lists(st.sampled_from("abcd"), unique=True)),
-    )
-    def test_each_user_has_one_gateway_of_their_own_or_none_and_it_is_the_best_that_is_open(self, opened, preferences):
-        divided = dict(zip(opened, divide(opened, preferences), strict=True))
+    @given(st.dictionaries(st.text(max_size=2), st.lists(st.sampled_from("abcd"), unique=True)))
+    def test_each_user_is_claimed_once_with_the_gateways_of_their_own(self, preferences):
         for user in [*preferences, "somebody else"]:
-            through = [name for name, whose in divided.items() if whose is None or (user in whose.users) is whose.alone]
-            own = [name for name in preferences.get(user, opened) if name in opened]
-            assert through == own[:1]
+            found = [own for whose, own in divide(preferences) if whose is None or (user in whose.users) is whose.alone]
+            assert found == [tuple(preferences[user]) if user in preferences else None]
+
+    @given(*[st.lists(st.sampled_from("abcd"), unique=True)] * 2)
+    def test_a_users_gateways_are_kept_in_their_order_and_the_route_narrows_them(self, ways, own):
+        found = own_ways(ways, own)
+        assert own_ways(ways, None) == ways
+        assert set(found) <= set(own)
+        assert [name for name in own if name in found] == list(found)
+        if set(own) & set(ways):
+            assert set(found) == set(own) & set(ways)

@@ -44,6 +44,13 @@ from mailbridge.model.outcome import (
 from mailbridge.model.phone import Phone, digits_of
 from mailbridge.model.reply import GATEWAY_REFUSED, Reply
 
+_CLASSES = {
+    "refused": ErrorClass.REFUSED,
+    "no_route": ErrorClass.REFUSED,
+    "deferred": ErrorClass.DEFERRED,
+    "suspended": ErrorClass.SUSPENDED,
+    "unknown": ErrorClass.UNKNOWN,
+}
 _PROBE_S = 60.0
 _PROBE_MAX_S = 3600.0
 _SLOW_S = 61.0
@@ -115,11 +122,12 @@ class HttpGateway:
         """Say what an answer that the definition calls an error means."""
         status = heard.answer.status
         words = clean_text(judge.word_at(self._settings.error_text, heard), self._secrets)
-        error = SmsError(code=f"http {status}", text=words or refusal.class_, error_class=ErrorClass(refusal.class_))
+        error = SmsError(code=f"http {status}", text=words or refusal.class_, error_class=_CLASSES[refusal.class_])
         asked_s = retry_after_s(heard.answer.retry_after, self._clock)
         match refusal.class_:
-            case "refused":
-                return Refused(error=error, reply=self._reply(refusal, words), gateway_id=gateway_id)
+            case "refused" | "no_route":
+                no_route = refusal.class_ == "no_route"
+                return Refused(error=error, reply=self._reply(refusal, words), no_route=no_route, gateway_id=gateway_id)
             case "suspended":
                 first_s = refusal.wait or _PROBE_S
                 return Suspended(error=error, probe_after_s=first_s, probe_max_s=max(first_s, _PROBE_MAX_S))

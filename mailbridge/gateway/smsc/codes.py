@@ -43,6 +43,8 @@ class CodeRow:
     retry_after_s: float | None = None
     #: one message of the request may be to blame for all of them
     splits: bool = False
+    #: only for REFUSED: the gateway has no way to the number, another one may
+    no_route: bool = False
 
 
 #: the gateway blocks identical requests for a minute (smsc-api.md 1.7); one second more for its clock
@@ -79,6 +81,7 @@ _CODES = (
     ),
     CodeRow(
         code=8, text="can't to deliver", verdict=Verdict.REFUSED, reply=reply.GATEWAY_UNDELIVERABLE, splits=True,
+        no_route=True,
         words="Messages cannot be delivered to this number.",
     ),
     CodeRow(
@@ -195,6 +198,9 @@ _ERRS = (
     ErrRow(255, "rejected by the operator", _P, "5.7.1"),
 )
 ERRS = {row.err: row for row in _ERRS}
+
+#: err of a number that the gateway has no way to
+NO_ROUTE_ERR = 248
 
 #: an err that stands for no refusal where it comes without a failed status: none, test mode, "retries by itself"
 HARMLESS_ERRS = frozenset({0, 200, 220})

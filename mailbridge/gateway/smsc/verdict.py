@@ -27,6 +27,7 @@ from mailbridge.gateway.smsc.codes import (
     FIRST_FAILURE,
     HARMLESS_ERRS,
     NO_MONEY,
+    NO_ROUTE_ERR,
     NOT_FOUND,
     SHUT_OUT,
     CodeRow,
@@ -80,6 +81,7 @@ def judge_failure(failure: Failure, batch: Batch) -> Outcome:
                 error=error,
                 reply=_reply(row.reply, row, failure),
                 whole_request=row.splits and len(batch.messages) > 1,
+                no_route=row.no_route,
                 gateway_id=batch.gateway_id,
             )
         case Verdict.SUSPENDED:
@@ -183,7 +185,7 @@ def _refusal(row: Mapping[str, Json], gateway_id: str) -> Refused | Suspended | 
     # the message is done with, however passing the reason: an SMTP client that waits must not be told to try again
     reply = Reply(550, f"5{meaning.enhanced[1:]}", "").with_text(f"SMSC {meaning.code}: {meaning.words}")
     error = SmsError(code=meaning.code, text=meaning.words, error_class=ErrorClass.REFUSED)
-    return Refused(error=error, reply=reply, gateway_id=gateway_id)
+    return Refused(error=error, reply=reply, no_route=err == NO_ROUTE_ERR, gateway_id=gateway_id)
 
 
 class _Shares:
