@@ -46,6 +46,7 @@ def build_carriers(
                 poll_s=settings.poll,
                 quarantine_s=settings.quarantine,
                 on_unknown=settings.on_unknown,
+                kind=settings.type,
                 currency=currency,
             ),
             read=read_receipt,

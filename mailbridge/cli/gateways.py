@@ -25,6 +25,7 @@ from mailbridge.config.model import Config
 from mailbridge.gateway.contract import Silence, StatusMiss, StatusQuery
 from mailbridge.model.ids import as_written
 from mailbridge.model.outcome import Balance, Receipt, Suspended
+from mailbridge.model.state import State
 from mailbridge.queue.contract import Json
 
 
@@ -146,7 +147,9 @@ async def status(id_: str, config_path: str | None, *, as_json: bool) -> None:
             if carrier is None or row.gateway_id is None:
                 shape["answer"] = "never handed to a gateway"
             else:
-                answers = await carrier.gateway.status([StatusQuery(row.message.phone, row.gateway_id)])
+                is_named = row.state not in {State.SENDING, State.UNKNOWN}
+                query = StatusQuery(row.message.phone, row.gateway_id, accepted=is_named)
+                answers = await carrier.gateway.status([query])
                 answer = StatusMiss.NO_ANSWER if isinstance(answers, Suspended | Silence) else answers[0]
                 if isinstance(answer, Receipt):
                     shape |= {"answer": read_receipt(answer).text, "status": answer.status, "err": answer.err,

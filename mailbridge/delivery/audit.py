@@ -5,13 +5,15 @@ When a message with several attempts ends, the gateway is asked once about the o
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+
 import structlog
 
 from mailbridge.delivery.board import Board
 from mailbridge.gateway.contract import Silence, StatusQuery
 from mailbridge.model.outcome import Receipt, Suspended
 from mailbridge.model.state import FINAL, State
-from mailbridge.queue.contract import Change, Store, StoredMessage
+from mailbridge.queue.contract import Attempt, Change, Store, StoredMessage
 
 log = structlog.get_logger()
 
@@ -19,12 +21,22 @@ _FAILED_THERE = frozenset({State.UNDELIVERED, State.EXPIRED})
 
 
 async def ended_attempts(store: Store, message_id: str) -> frozenset[str]:
-    """Return the gateway ids of the attempts that the gateway has said it failed with."""
-    return frozenset(
+    """Return the gateway ids of the attempts that the gateway has said it failed with, under all their names."""
+    named = {
         str(entry.detail["gateway_id"])
         for entry in await store.history(message_id)
         if entry.state in _FAILED_THERE and "gateway_id" in entry.detail
-    )
+    }
+    return frozenset(named | _same_attempts(await store.attempts_of(message_id), named)) if named else frozenset()
+
+
+def _same_attempts(attempts: Sequence[Attempt], named: Collection[str]) -> set[str]:
+    """Return every name of the attempts in *named*: the carrier's own id stands under the same number as ours.
+
+    So does an attempt that counted for nothing, and was never taken.
+    """
+    numbers = {attempt.number for attempt in attempts if attempt.gateway_id in named}
+    return {attempt.gateway_id for attempt in attempts if attempt.number in numbers}
 
 
 class Audit:
@@ -50,9 +62,11 @@ class Audit:
 
     async def _ask(self, message_id: str, ended_with: str) -> None:
         rows = await self._store.get_messages(message_id)
-        for attempt in await self._store.attempts_of(message_id):
+        attempts = await self._store.attempts_of(message_id)
+        known = _same_attempts(attempts, {ended_with})
+        for attempt in attempts:
             carrier = self._board.carriers.get(attempt.gateway)
-            if attempt.gateway_id == ended_with or carrier is None or not rows or self._board.is_shut(carrier.name):
+            if attempt.gateway_id in known or carrier is None or not rows or self._board.is_shut(carrier.name):
                 continue
             phone = rows[0].message.phone
             try:

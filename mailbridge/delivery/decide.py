@@ -41,11 +41,13 @@ class Policy:
     #: hold | fail | retry
     on_unknown: str
     currency: str = ""
+    #: kind of carrier, for Diagnostic-Code
+    kind: str = "smsc"
 
 
-def diagnostic_of(error: SmsError) -> str:
+def diagnostic_of(error: SmsError, policy: Policy | None = None) -> str:
     """Return *error* as a Diagnostic-Code field's value (RFC 3464 2.3.6): ``x-smsc; 7 invalid number``."""
-    return f"x-smsc; {error.code} {error.text}".strip()
+    return f"x-{policy.kind if policy else 'smsc'}; {error.code} {error.text}".strip()
 
 
 def detail_of(error: SmsError) -> Detail:
@@ -82,7 +84,7 @@ def decide_outcome(row: StoredMessage, outcome: Outcome, *, policy: Policy, now:
                 message_id=row.id, expect=_SENDING, attempt=row.attempts, to=State.FAILED, at=now, event="refused",
                 detail=detail_of(outcome.error), error=outcome.error,
                 report=Report.FAILED, report_status=outcome.reply.enhanced,
-                report_diagnostic=diagnostic_of(outcome.error),
+                report_diagnostic=diagnostic_of(outcome.error, policy),
             )  # fmt: skip
         case Suspended():
             # behind the others: when the gateway is well again, what it has not seen yet goes first
@@ -198,7 +200,7 @@ def decide_expiry(
     return Change(
         message_id=row.id, expect=frozenset({State.QUEUED}), attempt=row.attempts, to=State.EXPIRED, at=now,
         event="expired", detail={"because": "lifetime over", **detail_of(error)}, error=error,
-        report=Report.FAILED, report_status="4.4.7", report_diagnostic=diagnostic_of(error),
+        report=Report.FAILED, report_status="4.4.7", report_diagnostic=diagnostic_of(error, policy),
     )  # fmt: skip
 
 

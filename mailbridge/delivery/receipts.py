@@ -144,7 +144,7 @@ def decide_receipt(
         message_id=row.id, expect=frozenset({row.state}), to=to, at=now, event=to.value, detail=detail, error=error,
         gateway_id=receipt.gateway_id, price=receipt.price, parts=parts, currency=policy.currency or None,
         report=Report.FAILED, report_status=verdict.enhanced,
-        report_diagnostic=f"x-smsc; {verdict.code} ({verdict.text})",
+        report_diagnostic=f"x-{policy.kind}; {verdict.code} ({verdict.text})",
     )  # fmt: skip
 
 

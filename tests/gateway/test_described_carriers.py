@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailbridge.carriers import build_gateway, read_receipt
+from mailbridge.carriers import build_carriers, build_gateway, read_receipt
 from mailbridge.clock import SystemClock
 from mailbridge.config import placeholders
 from mailbridge.config.answers import as_word, follow, parse_place
+from mailbridge.config.model import Config
+from mailbridge.delivery.decide import diagnostic_of
 from mailbridge.gateway.contract import NO_QUESTION, Silence, StatusMiss, StatusQuery
 from mailbridge.gateway.http.gateway import HttpGateway, read_callback
 from mailbridge.gateway.http.requests import build_request, message_values
@@ -234,6 +236,15 @@ async def test_a_lookup_by_our_id_brings_the_carriers_own(tmp_path):
         assert (answer.gateway_id, answer.word) == ("id-1", "accepted")
         assert await gateway.status([StatusQuery(PHONE, "78")]) == [StatusMiss.NOT_FOUND]
         await gateway.aclose()
+
+
+def test_a_bounce_names_the_kind_of_carrier(tmp_path):
+    """RFC 3464 2.3.6: the diagnostic's type is not SMSC's where SMSC said nothing."""
+    config = Config(gateways={"twilio": settings_of("twilio", tmp_path)})
+    (carrier,) = build_carriers(config, SystemClock())
+    refused = SmsError(code="http 400", text="words", error_class="refused")
+    assert diagnostic_of(refused, carrier.policy) == "x-http; http 400 words"
+    assert diagnostic_of(refused) == "x-smsc; http 400 words"
 
 
 async def test_silence_and_suspension_are_heard_in_questions(tmp_path):

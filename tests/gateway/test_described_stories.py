@@ -86,6 +86,31 @@ async def test_an_answer_is_lost_and_the_message_goes_out_once(tmp_path):
         assert message["state"] == "delivered"
 
 
+async def test_a_second_attempt_with_two_names_is_no_double(tmp_path):
+    """The first never came; the second is known by our id and by the carrier's, and is one message all the same."""
+    callback = {
+        "callback_path": PATH,
+        "callback": {"id": "ref", "gateway_id": "id", "phone": "to", "state": {"state": {"ok": "delivered"}}},
+    }
+    async with bridged(tmp_path, **callback) as (bridge, carrier, proxy):
+        first_only(proxy, WireFault.SWALLOWED)
+        await send(bridge, "Disk full")
+        await until(lambda: bridge.events_called("sent"), saying=bridge.what_it_said, limit_s=60)
+        (arrived,) = carrier.arrived
+        report = {"id": arrived.own_id, "to": "79991234567", "state": "ok"}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{bridge.web}/callback/second/{PATH}", data=report) as answer,
+        ):
+            assert answer.status == 200
+        await until(lambda: bridge.events_called("delivered"), saying=bridge.what_it_said)
+        asked = len(carrier.requests)
+        await until(lambda: len(carrier.requests) > asked, saying=bridge.what_it_said)
+        shown = await bridge.data("status", bridge.events_called("delivered")[0]["id"])
+        assert shown[0]["gateway_id"] == arrived.own_id
+        assert bridge.events_called("double") == []
+
+
 async def test_a_request_is_lost_and_goes_again_when_the_carrier_says_it_never_came(tmp_path):
     """Not before the quarantine is over."""
     async with bridged(tmp_path) as (bridge, carrier, proxy):
