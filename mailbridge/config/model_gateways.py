@@ -46,7 +46,9 @@ class SmscGateway(Section):
         "Less than a minute risks sending twice.",
     )
     on_unknown: Literal["hold", "fail", "retry"] = Field(
-        default="hold", description="What becomes of a message whose fate stays unknown for its whole lifetime."
+        default="hold",
+        description="What becomes of a message whose fate stays unknown for its whole lifetime; "
+        "of one at a carrier that cannot be asked, when its quarantine is over.",
     )
     callback_path: SecretStr | None = Field(
         default=None,

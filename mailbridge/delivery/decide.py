@@ -204,6 +204,24 @@ def decide_expiry(
     )  # fmt: skip
 
 
+def decide_unasked(row: StoredMessage, *, policy: Policy, now: datetime) -> Change:
+    """Say what becomes of *row*, ``unknown`` at a carrier that can never be asked, when its quarantine is over.
+
+    To wait for its lifetime would tell nobody more: what the user chose is done now. A late callback still counts.
+    """
+    if policy.on_unknown != "retry":
+        return _unknown_for_good(row, on_unknown=policy.on_unknown, lifetime_s=0, now=now)
+    if row.expires_at <= now:
+        return _unknown_for_good(row, on_unknown="fail", lifetime_s=0, now=now)
+    wait_s = policy.backoff.delay_s(row.attempts, 0.5)
+    return Change(
+        message_id=row.id, expect=frozenset({State.UNKNOWN}), attempt=row.attempts, to=State.QUEUED, at=now,
+        event="deferred", next_attempt_at=now + timedelta(seconds=wait_s),
+        detail={"because": f"nobody can be asked what became of attempt {row.attempts}; on_unknown: retry",
+                "gateway_id": row.gateway_id},
+    )  # fmt: skip
+
+
 def _unknown_for_good(row: StoredMessage, *, on_unknown: str, lifetime_s: float, now: datetime) -> Change:
     unknown = frozenset({State.UNKNOWN})
     because: Detail = {"because": f"never known what became of attempt {row.attempts}; on_unknown: {on_unknown}"}

@@ -102,7 +102,7 @@ class Questions:
         for start in range(0, len(queries), carrier.gateway.max_batch):
             answers += await self._status(carrier, queries[start : start + carrier.gateway.max_batch])
         for row, query, answer in zip(owners, queries, answers, strict=True):
-            is_believed = not (is_in_doubt and answer is StatusMiss.NOT_FOUND)
+            is_believed = not (is_in_doubt and answer in {StatusMiss.NOT_FOUND, StatusMiss.NOBODY_KNOWS})
             heard[row.id][query.gateway_id] = answer if is_believed else StatusMiss.NO_ANSWER
         policy, read, now = carrier.policy, carrier.read, self._clock.now()
         changes = []

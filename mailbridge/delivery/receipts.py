@@ -10,7 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from mailbridge.delivery.decide import Policy, decide_expiry, quarantine_over
+from mailbridge.delivery.decide import Policy, decide_expiry, decide_unasked, quarantine_over
 from mailbridge.delivery.poll import is_given_up, next_question_at
 from mailbridge.gateway.contract import StatusAnswer, StatusMiss
 from mailbridge.model.outcome import ErrorClass, Receipt, SmsError
@@ -56,6 +56,8 @@ def decide_answer(
             detail={"because": "the gateway does not know it and the quarantine is over: a new attempt",
                     "gateway_id": row.gateway_id},
         )  # fmt: skip
+    if row.state is State.UNKNOWN and answer is StatusMiss.NOBODY_KNOWS and quarantine_over(row, policy, asked_at):
+        return decide_unasked(row, policy=policy, now=now)
     return _ask_again(row, policy=policy, now=now)
 
 
@@ -167,6 +169,8 @@ def choose(
         return newest
     if StatusMiss.NO_ANSWER in answers.values():
         return StatusMiss.NO_ANSWER
+    if StatusMiss.NOBODY_KNOWS in answers.values():
+        return StatusMiss.NOBODY_KNOWS
     if found and quarantine_over(row, policy, asked_at):
         return found[-1]
     return StatusMiss.NOT_FOUND

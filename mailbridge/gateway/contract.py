@@ -42,6 +42,8 @@ class StatusMiss(StrEnum):
     NOT_FOUND = "not found"
     #: no usable answer: ask again later
     NO_ANSWER = "no answer"
+    #: that carrier cannot be asked about an attempt whose answer was lost, now or ever
+    NOBODY_KNOWS = "nobody can be asked"
 
 
 StatusAnswer = Receipt | StatusMiss

@@ -326,3 +326,29 @@ def test_no_interval_breaks_the_gateways_limit(poll_s):
 def test_polling_can_be_switched_off():
     """With callbacks alone nothing is asked."""
     assert next_question_at(State.SENT, asked=0, since=NOW, now=NOW, poll_s=0) == later(3 * DAY_S)
+
+
+# ------------------------------------------------------------------------- a carrier that can never be asked
+def unasked(on_unknown: str, *, after_s: float = 200.0, **fields):
+    """Decide about an unknown message of which nobody can be asked, so long after it was given up."""
+    waiting = row(state=State.UNKNOWN, unknown_since=NOW, error=error("timeout", ErrorClass.UNKNOWN), **fields)
+    policy, at = replace(POLICY, on_unknown=on_unknown), later(after_s)
+    return decide_answer(waiting, StatusMiss.NOBODY_KNOWS, policy=policy, read=read, now=at, asked_at=at)
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "state"), [("hold", State.HELD), ("fail", State.EXPIRED), ("retry", State.QUEUED)]
+)
+def test_what_nobody_can_be_asked_about_does_what_the_user_chose(on_unknown, state):
+    """When its quarantine is over, not when its lifetime is; before that it waits as any other."""
+    assert unasked(on_unknown).to is state
+    assert unasked(on_unknown, after_s=100).to is State.UNKNOWN
+
+
+def test_a_retry_of_what_nobody_knows_ends_with_the_lifetime():
+    """It does not begin a new one: a carrier that never answers must not go on for ever."""
+    again = unasked("retry")
+    assert again.expires_at is None
+    assert again.next_attempt_at > later(200)
+    over = unasked("retry", expires_at=later(150))
+    assert (over.to, over.report) == (State.EXPIRED, Report.FAILED)

@@ -234,7 +234,7 @@ async def test_after_a_lost_answer_only_who_can_be_asked_knows(name, tmp_path):
             assert isinstance(outcome, Unknown)
             (answer,) = await stand.gateway.status([StatusQuery(PHONE, gateway_id)])
             if not PROMISES[name][0]:
-                assert answer is StatusMiss.NO_ANSWER
+                assert answer is StatusMiss.NOBODY_KNOWS
             elif arrived:
                 assert isinstance(answer, Receipt)
             else:

@@ -122,14 +122,37 @@ async def test_a_request_is_lost_and_goes_again_when_the_carrier_says_it_never_c
 
 
 async def test_a_carrier_that_cannot_be_asked_is_never_given_the_message_twice(tmp_path):
-    """Without ``lookup`` it stays unknown; what then becomes of it the user chose."""
-    async with bridged(tmp_path, lookup=None) as (bridge, carrier, proxy):
+    """Without ``lookup`` it is held when the quarantine is over, for a person; a report that still comes counts."""
+    callback = {
+        "callback_path": PATH,
+        "callback": {"id": "ref", "phone": "to", "state": {"state": {"ok": "delivered"}}},
+    }
+    async with bridged(tmp_path, lookup=None, **callback) as (bridge, carrier, proxy):
         first_only(proxy, WireFault.RESET)
         await send(bridge, "Disk full")
-        await until(lambda: bridge.events_called("unknown"), saying=bridge.what_it_said)
+        await until(lambda: bridge.events_called("held"), saying=bridge.what_it_said)
+        (arrived,) = carrier.arrived
         (message,) = await bridge.data("queue", "list")
-        assert message["state"] == "unknown"
-        assert len(carrier.arrived) == 1
+        assert (message["state"], message["error"]["class"]) == ("held", "unknown")
+        report = {"ref": arrived.ref, "to": "79991234567", "state": "ok"}
+        async with (
+            aiohttp.ClientSession() as http,
+            http.post(f"{bridge.web}/callback/second/{PATH}", data=report) as answer,
+        ):
+            assert answer.status == 200
+        (message,) = await bridge.data("queue", "list")
+        assert message["state"] == "delivered"
+
+
+async def test_whoever_rather_has_two_than_none_gets_them(tmp_path):
+    """``on_unknown: retry`` goes again when the quarantine is over, within the message's lifetime."""
+    async with bridged(tmp_path, lookup=None, on_unknown="retry") as (bridge, carrier, proxy):
+        first_only(proxy, WireFault.RESET)
+        await send(bridge, "Disk full")
+        await until(lambda: bridge.events_called("sent"), saying=bridge.what_it_said, limit_s=60)
+        assert [one.text for one in carrier.arrived] == ["Disk full", "Disk full"]
+        (retried,) = bridge.events_called("deferred")
+        assert "nobody can be asked" in retried["because"]
 
 
 async def test_a_suspended_carrier_without_a_question_is_probed_by_the_next_message(tmp_path):

@@ -1,7 +1,7 @@
 """``HttpGateway``: the port of ``gateway.contract`` for a carrier that the configuration describes.
 
 One message, one request, never repeated. What no definition of an answer fits is ``Unknown``; whether that can ever be
-cleared up depends on ``lookup``: without it nobody can be asked, and ``on_unknown`` decides when the lifetime is over.
+cleared up depends on ``lookup``: without it nobody can be asked, and ``on_unknown`` decides after the quarantine.
 Must not know the queue, or a carrier by its name.
 """
 
@@ -172,7 +172,9 @@ class HttpGateway:
             # the id may be ours, of an attempt that a callback spoke of
             if answer is not StatusMiss.NOT_FOUND or lookup is None:
                 return answer
-        return StatusMiss.NO_ANSWER if lookup is None else await self._ask(lookup, query)
+        if lookup is not None:
+            return await self._ask(lookup, query)
+        return StatusMiss.NO_ANSWER if query.accepted else StatusMiss.NOBODY_KNOWS
 
     async def _ask(self, question: HttpQuestion, query: StatusQuery) -> StatusAnswer | Suspended | Silence:
         values = {
