@@ -77,4 +77,4 @@ async def explain(
 
 def _print(step: Step) -> None:
     place = f"  [{step.config}]" if step.config else ""
-    click.echo(f"{step.stage:<10}{step.result:<13}{plain(step.because)}{place}")
+    click.echo(f"{step.stage:<9} {step.result:<12} {plain(step.because)}{place}")

@@ -180,3 +180,16 @@ def test_it_tells_who_would_have_to_answer(ask, tmp_path):
     assert step["because"] == "+79991234567: without an answer, call anna, 300 s apart"
     _, answer = ask(NAGIOS, to="79991234567@sms.local")
     assert "escalation" not in {step["stage"] for step in answer["steps"]}
+
+
+def test_a_long_stage_keeps_its_distance(tmp_path):
+    """``quiet hours`` is a stage of two words."""
+    config = tmp_path / "config.yaml"
+    night = (
+        'people: {anna: {phone: "+79990000001", quiet: [am, pm]}}\n'
+        'quiet_hours: {am: {from: "00:00", to: "12:00"}, pm: {from: "12:00", to: "24:00"}}\n'
+    )
+    config.write_text(CONFIG.replace("FOLDER", str(tmp_path)) + night)
+    done = CliRunner().invoke(cli, ["explain", str(NAGIOS), "--to", "anna@sms.local", "--config", str(config)])
+    [line] = [line for line in done.stdout.splitlines() if line.startswith("quiet")]
+    assert line.startswith("quiet hours waits        am and pm until ")
