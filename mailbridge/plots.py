@@ -187,8 +187,10 @@ def curves(title: str, at: Sequence[str], layers: Sequence[Layer], *, form: str 
         for n, value in enumerate(layer.values):
             if value is not None:
                 path.append(f"{'L' if is_open else 'M'}{_SMALL_LEFT + (n + 0.5) * step:.1f} {_height(axis, value):.1f}")
-                # a lone value is a dot
-                path.append("h0.1")
+                if not is_open and (n + 1 == len(layer.values) or layer.values[n + 1] is None):
+                    # a value between two gaps
+                    x, y = _SMALL_LEFT + (n + 0.5) * step, _height(axis, value)
+                    out.append(f'<circle class="dot {layer.name}" cx="{x:.1f}" cy="{y:.1f}" r="3"/>')
             is_open = value is not None
         if path:
             out.append(

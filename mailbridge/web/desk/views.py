@@ -289,10 +289,13 @@ async def drawn(visit: Visit) -> web.Response:
          "spend": ", ".join(f"{money_json(amount)} {currency}".strip() for currency, amount in bucket.spend.items())}
         for bucket in buckets
     ]  # fmt: skip
-    return visit.page("plots.html", "Plots", plots=_plots(visit, buckets, at, by), chosen=days, table=table)
+    money = await visit.office.sums.buckets(by="day", since=since)
+    return visit.page("plots.html", "Plots", plots=_plots(visit, buckets, money, at, by), chosen=days, table=table)
 
 
-def _plots(visit: Visit, buckets: Sequence[Bucket], at: Sequence[str], by: str) -> list[dict[str, Any]]:
+def _plots(
+    visit: Visit, buckets: Sequence[Bucket], money: Sequence[Bucket], at: Sequence[str], by: str
+) -> list[dict[str, Any]]:
     def stacked(counters: Sequence[Counter[State]]) -> list[plots.Layer]:
         return [
             plots.Layer(name, visit.say(name), [sum(one[state] for state in states) for one in counters])
@@ -305,22 +308,24 @@ def _plots(visit: Visit, buckets: Sequence[Bucket], at: Sequence[str], by: str) 
             plots.Layer(name, visit.say(label), [percentile_s(one, p) for one in classes]) for name, label, p in lines
         ]
 
-    currencies = sorted({currency for bucket in buckets for currency in bucket.spend})
+    currencies = sorted({currency for bucket in money for currency in bucket.spend})
     spend = [
-        plots.Layer("spend", currency or "?", [float(bucket.spend.get(currency, 0)) for bucket in buckets])
+        plots.Layer("spend", currency or "?", [float(bucket.spend.get(currency, 0)) for bucket in money])
+        # of an account there is one
         for currency in currencies[:1]
     ]
-    wanted: list[tuple[str, Any, list[plots.Layer], str]] = [
-        (f"Messages by {by}", plots.columns, stacked([bucket.messages for bucket in buckets]), ",.0f"),
-        (f"Parts by {by}", plots.columns, stacked([bucket.parts for bucket in buckets]), ",.0f"),
-        ("Seconds to the gateway", plots.curves, latency([bucket.handed_over for bucket in buckets]), ",.1f"),
-        ("Seconds to the handset", plots.curves, latency([bucket.arrived for bucket in buckets]), ",.1f"),
-        ("Spent by day", plots.columns, spend, ",.2f"),
+    days = [bucket.at.astimezone().strftime("%d.%m") for bucket in money]
+    wanted: list[tuple[str, Any, Sequence[str], list[plots.Layer], str]] = [
+        (f"Messages by {by}", plots.columns, at, stacked([bucket.messages for bucket in buckets]), ",.0f"),
+        (f"Parts by {by}", plots.columns, at, stacked([bucket.parts for bucket in buckets]), ",.0f"),
+        ("Seconds to the gateway", plots.curves, at, latency([bucket.handed_over for bucket in buckets]), ",.3g"),
+        ("Seconds to the handset", plots.curves, at, latency([bucket.arrived for bucket in buckets]), ",.3g"),
+        ("Spent by day", plots.columns, days, spend, ",.2f"),
     ]
     return [
-        {"title": title, "svg": draw(visit.say(title), at, layers, form=form),
+        {"title": title, "svg": draw(visit.say(title), along, layers, form=form),
          "legend": [(layer.name, layer.label) for layer in layers]}
-        for title, draw, layers, form in wanted
+        for title, draw, along, layers, form in wanted
     ]  # fmt: skip
 
 
