@@ -21,7 +21,7 @@ from mailbridge.escalation.answers import acknowledge_by_hand
 from mailbridge.model.ids import as_written, message_id, new_mail_id
 from mailbridge.model.outcome import Balance
 from mailbridge.model.state import FINAL, State
-from mailbridge.queue.browsing import Page
+from mailbridge.queue.browsing import Event, Page
 from mailbridge.queue.contract import (
     Change,
     Filter,
@@ -89,6 +89,15 @@ def history_json(entries: Sequence[HistoryEntry]) -> list[Json]:
     return [
         {"at": time_json(e.at), "event": e.event, "state": e.state.value, "detail": dict(e.detail)} for e in entries
     ]
+
+
+def event_json(event: Event) -> dict[str, Json]:
+    """Return an event as docs/reference/api.md has it: the line of the history, and the message as it is now."""
+    entry = event.entry
+    return {
+        "n": event.n, "id": entry.message_id, "at": time_json(entry.at), "event": entry.event,
+        "state": entry.state.value, "detail": dict(entry.detail), "message": message_json(event.message),
+    }  # fmt: skip
 
 
 def gateway_json(state: GatewayState) -> dict[str, Json]:

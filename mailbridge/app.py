@@ -16,6 +16,7 @@ import socket
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -63,6 +64,9 @@ from mailbridge.smtp.listener import places_of
 from mailbridge.smtp.server import Door
 from mailbridge.web import health
 from mailbridge.workers.team import Team
+
+if TYPE_CHECKING:
+    from mailbridge.webhooks import Webhook
 
 log = structlog.get_logger()
 
@@ -181,6 +185,7 @@ class Bridge:
             store=store, clock=clock, settings=build_gather_settings(config), new_id=new_mail_id,
             wake=self.dispatcher.wake, failpoint=failpoint,
         )  # fmt: skip
+        self._webhooks: list[Webhook] = []
         self._add_duties(report_settings)
         self._front = self._build_front(config)
         self._alarms.inbox.ring = self._ring("inbox")
@@ -219,6 +224,13 @@ class Bridge:
             "pressure": self._pressure,
             "reporter": ForTheFirst(reporter, self._is_first),
         }  # fmt: skip
+        if config.api.webhooks:
+            # a bridge without any does not pay for it
+            from mailbridge.webhooks import Webhook  # noqa: PLC0415
+
+            self._webhooks = [Webhook(one, store=store, clock=clock) for one in config.api.webhooks]
+            for number, webhook in enumerate(self._webhooks):
+                duties[f"webhook {number}"] = ForTheFirst(webhook, self._is_first)
         if self._membership is not None:
             duties["membership"] = self._membership
         if config.bounce.smarthost:
@@ -391,6 +403,8 @@ class Bridge:
             await self.web.stop()
         for carrier in (*self.board.carriers.values(), *self._retired):
             await carrier.gateway.aclose()
+        for webhook in self._webhooks:
+            await webhook.aclose()
         log.info("stopped")
 
     async def reload(self, config: Config, places: Places = no_places) -> None:
@@ -421,6 +435,7 @@ class Bridge:
         await self._calendars.load()
         self._ring("calendars")()
         fixed = [name for name in ("queue", "bounce", "web") if getattr(config, name) != getattr(self._config, name)]
+        fixed += ["api"] if config.api.webhooks != self._config.api.webhooks else []
         if self.web is not None:
             self.web.reload(config, self._clerk)
             fixed += [] if self.web.is_served(config) else ["api", "users"]

@@ -169,6 +169,10 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {"admin", "clock", "model", "queue.browsing", "queue.contract"}, "sums over time; asks the store alone",
     ),
     "tail": ({"clock", "queue.browsing", "queue.contract"}, "reads the history onwards, for whoever tells it"),
+    "webhooks": (
+        {"admin", "clock", "config.model_api", "queue.browsing", "queue.contract", "tail"},
+        "tells other hosts, beside the work",
+    ),
     "pages": (
         {
             "carriers", "clerk", "clock", "config.addresses", "config.model", "delivery", "meter", "model.inbound",
@@ -209,8 +213,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
         {
             "alarms", "carriers", "clerk", "clock", "config", "delivery", "explain", "front", "in_force",
             "intake.digest", "lean", "limiter", "loops", "meter", "model", "operator", "pages", "people",
-            "pressure", "prices", "queue.contract", "queue.kept", "reception", "refusals", "report", "smtp", "web", "web.health",
-            "workers.team",
+            "pressure", "prices", "queue.contract", "queue.kept", "reception", "refusals", "report", "smtp", "web",
+            "web.health", "webhooks", "workers.team",
         },
         "the only file that knows all parts",
     ),
@@ -230,7 +234,7 @@ LAZY = {"gateway.smsc"}
 
 #: library -> rooms that may import it: the rest of the house would not notice its replacement
 LIBRARIES: dict[str, set[str]] = {
-    "aiohttp": {"cli", "gateway", "pages", "people", "simulator", "vitals", "web"},
+    "aiohttp": {"cli", "gateway", "pages", "people", "simulator", "vitals", "web", "webhooks"},
     "aiosmtpd": {"smtp"},
     "aiosmtplib": {"report"},
     "alembic": {"queue"},
@@ -266,6 +270,7 @@ LIBRARIES: dict[str, set[str]] = {
         "smtp",
         "vitals",
         "web",
+        "webhooks",
         "workers",
     },
     "uvloop": {"cli"},

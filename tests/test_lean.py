@@ -70,6 +70,7 @@ print(*sys.modules)
         "sqlalchemy.dialects.postgresql",
         "mailbridge.web.api",
         "mailbridge.web.office",
+        "mailbridge.webhooks",
     ],
 )
 def test_a_bridge_on_sqlite_does_not_load(module, tmp_path):

@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 from aiohttp import web
 
-from mailbridge.admin import Action, gateway_json, message_json, show, time_json
+from mailbridge.admin import Action, event_json, gateway_json, message_json, show, time_json
 from mailbridge.clerk import Foretold, Order, explanation_json, foretold_json
 from mailbridge.errors import IntakeError, Rejected
 from mailbridge.listing import parse_moment
@@ -227,15 +227,6 @@ async def _tell(response: web.StreamResponse, event: Event, wanted: frozenset[st
 async def _write(response: web.StreamResponse, data: bytes) -> None:
     async with asyncio.timeout(_WRITE_S):
         await response.write(data)
-
-
-def event_json(event: Event) -> dict[str, Json]:
-    """Return an event as docs/reference/api.md has it: the line of the history, and the message as it is now."""
-    entry = event.entry
-    return {
-        "n": event.n, "id": entry.message_id, "at": time_json(entry.at), "event": entry.event,
-        "state": entry.state.value, "detail": dict(entry.detail), "message": message_json(event.message),
-    }  # fmt: skip
 
 
 # -------------------------------------------------------------------------------------------------- table
