@@ -11,7 +11,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -129,9 +129,13 @@ def gateway(delay_ms: float = 50) -> Iterator[Gateway]:
 
 @contextmanager
 def bridge(
-    folder: Path, gateway_port: int, *, queue_url: str = "", workers: int = 0, max_connections: int = 1000
-) -> Iterator[Server]:
-    """Run ``mailbridge serve`` with its log in *folder*, and its queue unless *queue_url* says where that is."""
+    folder: Path, gateway_port: int, *, queue_url: str = "", workers: int = 0, max_connections: int = 1000,
+    more: Mapping[str, Any] | None = None,
+) -> Iterator[Server]:  # fmt: skip
+    """Run ``mailbridge serve`` with its log in *folder*, and its queue unless *queue_url* says where that is.
+
+    *more*: other sections of the configuration.
+    """
     config = {
         "smtp": {
             "hostname": "sms.example.org",
@@ -145,6 +149,7 @@ def bridge(
         "queue": {"url": queue_url or f"sqlite:///{folder}/queue.db", "max_waiting": 0},
         "bounce": {"mode": "log"},
         "web": {"listen": "127.0.0.1:0"},
+        **(more or {}),
     }
     folder.mkdir(parents=True, exist_ok=True)
     path, log = folder / "config.yaml", folder / "log.jsonl"
