@@ -229,6 +229,16 @@ class TestPages:
         assert sum((await house.store.count_states()).values()) == 2
         assert (await house.store.history((await house.newest()).id))[0].detail["by"] == "desk:oleg"
 
+    async def test_a_message_names_the_line_of_the_rule_that_decided(self):
+        """Where the rule stands, as the configuration in force has it."""
+        rules = [{"name": "other", "match": {"subject": "*x*"}}, {"name": "disks", "match": {"subject": "*disk*"}}]
+        async with (
+            running_house(users=users_section(), rules=rules) as house,
+            browsing(f"http://127.0.0.1:{house.bridge.web.port}", "lena") as browser,
+        ):
+            (row,) = await house.rows(await house.mail(PHONE, text="full", subject="disk"))
+            assert "disks (rules[1])" in text_of(await browser.get(f"/messages/{row.id}"))
+
     async def test_what_cannot_be_done_is_said(self, house, browse):
         (row,) = await house.rows(await house.mail(PHONE, text="disk"))
         await house.state(row.id, State.DELIVERED)

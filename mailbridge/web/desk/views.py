@@ -16,7 +16,7 @@ from aiohttp import web
 
 from mailbridge import __version__, plots
 from mailbridge.admin import Action, find_all, may, message_json, money_json, show
-from mailbridge.clerk import Order, explanation_json, foretold_json
+from mailbridge.clerk import Clerk, Order, explanation_json, foretold_json
 from mailbridge.config.show import effective_yaml
 from mailbridge.errors import IntakeError
 from mailbridge.gateway.contract import Price
@@ -117,18 +117,23 @@ async def message(visit: Visit, note: str = "") -> web.Response:
     actions = [action.value for action in may(State(one["state"]))] if visit.may("operate") else []
     return visit.page(
         "message.html", "Message", subtitle=one["id"], one=one, others=siblings, original=original, actions=actions,
-        facts=_facts(one), note=note, note_class="good",
+        facts=_facts(one, visit.office.clerk), note=note, note_class="good",
     )  # fmt: skip
 
 
-def _facts(one: Mapping[str, Any]) -> list[tuple[str, str]]:
+def _facts(one: Mapping[str, Any], clerk: Clerk) -> list[tuple[str, str]]:
     out = []
+    names = [rule.name for rule in clerk.config.rules]
     for name, key in _FACTS:
         value = one.get(key)
         if key.endswith("_at"):
             value = local_time(value)
         elif key == "price" and value:
             value = f"{value} {one['currency'] or ''}".strip()
+        elif key == "rule" and value in names:
+            value = f"{value} ({clerk.places(('rules', names.index(value)))})"
+        elif key == "profile" and value:
+            value = f"{value} ({clerk.places(('message', 'profile'))})"
         elif isinstance(value, list):
             value = ", ".join(value)
         if value not in {None, ""}:
