@@ -23,13 +23,10 @@ from mailbridge.stats import LONGEST, bucket_json, start_of
 from mailbridge.web.api import models
 from mailbridge.web.api.operations import STREAM, Answer, Call, Operation
 from mailbridge.web.api.problem import Refused
+from mailbridge.web.stream import stream
 
 log = structlog.get_logger()
 
-#: a listener hears something at least so often, so that it knows the bridge lives
-_BEAT_S = 15.0
-#: a client that takes nothing for so long is let go
-_WRITE_S = 20.0
 _MAX_KEY_CHARS = 255
 
 
@@ -191,42 +188,18 @@ async def oncall(call: Call) -> Answer:
 
 # ------------------------------------------------------------------------------------------------- events
 async def events(call: Call) -> web.StreamResponse:
-    """Stream what happens, until the client goes, is too slow, or the bridge stops."""
+    """Stream what happens, from the client's last event on where it names one."""
     wanted = frozenset(call.query.event)
     last = call.request.headers.get("Last-Event-ID", "")
-    async with call.office.feed.listen() as listener:
-        response = web.StreamResponse(headers={"Content-Type": STREAM, "Cache-Control": "no-store"})
-        await response.prepare(call.request)
-        await _write(response, b": mailbridge\n\n")
-        told = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0
-        if told:
-            for event in await call.office.feed.since(told):
-                told = event.n
-                await _tell(response, event, wanted)
-        while True:
-            try:
-                async with asyncio.timeout(_BEAT_S):
-                    event_ = await listener.get()
-            except TimeoutError:
-                await _write(response, b": still here\n\n")
-                continue
-            if event_ is None:
-                return response
-            if event_.n > told:
-                await _tell(response, event_, wanted)
+    after = int(last) if last.isascii() and last.isdigit() and len(last) < 19 else 0
 
+    def form(event: Event) -> bytes:
+        if wanted and event.entry.event not in wanted:
+            return b""
+        data = json.dumps(event_json(event), ensure_ascii=False)
+        return f"id: {event.n}\nevent: {event.entry.event}\ndata: {data}\n\n".encode("utf-8", "replace")
 
-async def _tell(response: web.StreamResponse, event: Event, wanted: frozenset[str]) -> None:
-    if wanted and event.entry.event not in wanted:
-        return
-    data = json.dumps(event_json(event), ensure_ascii=False)
-    text = f"id: {event.n}\nevent: {event.entry.event}\ndata: {data}\n\n"
-    await _write(response, text.encode("utf-8", "replace"))
-
-
-async def _write(response: web.StreamResponse, data: bytes) -> None:
-    async with asyncio.timeout(_WRITE_S):
-        await response.write(data)
+    return await stream(call.request, call.office.feed, form, after=after)
 
 
 # -------------------------------------------------------------------------------------------------- table

@@ -30,6 +30,7 @@ from mailbridge.refusals import line_to_allow
 from mailbridge.stats import Bucket, percentile_s
 from mailbridge.web.desk.render import SECURITY, local_time
 from mailbridge.web.desk.visit import Visit, Wrong, seen_other
+from mailbridge.web.stream import stream
 
 log = structlog.get_logger()
 
@@ -354,18 +355,6 @@ async def settings(visit: Visit) -> web.Response:
 
 async def feed(visit: Visit) -> web.StreamResponse:
     """Tell the page that something has changed; what, it asks for itself."""
-    async with visit.office.feed.listen() as listener:
-        response = web.StreamResponse(headers={**SECURITY, "Content-Type": "text/event-stream"})
-        await response.prepare(visit.request)
-        await response.write(b": mailbridge\n\n")
-        while True:
-            try:
-                async with asyncio.timeout(15):
-                    event = await listener.get()
-            except TimeoutError:
-                await response.write(b": still here\n\n")
-                continue
-            if event is None:
-                return response
-            async with asyncio.timeout(20):
-                await response.write(f"data: {event.n}\n\n".encode())
+    return await stream(
+        visit.request, visit.office.feed, lambda event: f"data: {event.n}\n\n".encode(), headers=SECURITY
+    )
