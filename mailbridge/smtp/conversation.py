@@ -57,7 +57,6 @@ class Conversation(SMTP):
 
     AuthLoginUsernameChallenge = "Username:"
     AuthLoginPasswordChallenge = "Password:"
-    _command_names: ClassVar[tuple[str, ...]] = ()
     #: verb -> the method that carries it out, of the class
     _commands: ClassVar[dict[str, Callable[[Any, str], Awaitable[None]]]] = {}
 
@@ -73,14 +72,14 @@ class Conversation(SMTP):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls._commands = {n.removeprefix("smtp_"): getattr(cls, n) for n in dir(cls) if n.startswith("smtp_")}
-        cls._command_names = tuple(name for name in dir(cls) if name.startswith("auth_"))
 
     def __dir__(self) -> tuple[str, ...]:
-        """Name the mechanisms alone: aiosmtpd walks ``dir(self)`` twice for each connection to find its tables.
+        """Name nothing: aiosmtpd walks ``dir(self)`` twice for each connection to find its tables.
 
-        The commands are looked up in a table of the class (``_commands``), built once.
+        The commands are looked up in a table of the class (``_commands``), built once; ``smtp_AUTH`` knows its
+        mechanisms.
         """
-        return self._command_names
+        return ()
 
     def __init__(self, site: Site, loop: asyncio.AbstractEventLoop) -> None:
         self.site = site
