@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
+import re
 import socket
 import ssl
 import stat
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from mailbridge.config.addresses import ListenAddress, TcpAddress, parse_listen, reachable_host
@@ -18,21 +21,19 @@ from mailbridge.doctor.check import STEP_S, Check
 from mailbridge.smtp.tls import build_context
 
 _CERTIFICATE_DAYS = 14
+_REPLY = re.compile(r"[245][0-9]{2}[ -]")
 
 
 async def check_listener(listener: Listener) -> Check:
     """Find the listener's address free, or a mail server behind it."""
     address = parse_listen(listener.address)
-    name = f"port {address}"
-    if listener.tls == "implicit":
-        return await _bound(name, address, _answers_at_all)
-    return await _bound(name, address, _greets)
+    return await _bound(f"port {address}", address, partial(_greeting, listener))
 
 
 async def check_web(listen: str) -> Check:
     """Find the address of the web listener free, or the bridge behind it."""
     address = parse_listen(listen)
-    return await _bound(f"web {address}", address, _is_live)
+    return await _bound(f"web {address}", address, _liveness)
 
 
 async def _bound(name: str, address: ListenAddress, ask: Callable[[ListenAddress], Awaitable[str]]) -> Check:
@@ -40,15 +41,7 @@ async def _bound(name: str, address: ListenAddress, ask: Callable[[ListenAddress
     trouble = await asyncio.to_thread(_bind_trouble, address)
     if trouble is None:
         return Check(name=name, ok=True, detail="free; the bridge is not running here")
-    if isinstance(trouble, PermissionError):
-        return Check(
-            name=name, ok=False, detail="may not be opened by this user",
-            fix="run the bridge by contrib/systemd/mailbridge.service, or listen on a port above 1023",
-        )  # fmt: skip
-    if not _is_taken(trouble):
-        return Check(
-            name=name, ok=False, detail=trouble.strerror or "cannot be opened", fix="write an address of this machine"
-        )
+    # also where it may not be opened by us: the bridge, which may, has it perhaps
     try:
         async with asyncio.timeout(STEP_S):
             found = await ask(address)
@@ -56,6 +49,15 @@ async def _bound(name: str, address: ListenAddress, ask: Callable[[ListenAddress
         found = ""
     if found:
         return Check(name=name, ok=True, detail=found)
+    if isinstance(trouble, PermissionError):
+        return Check(
+            name=name, ok=False, detail="nobody answers, and it may not be opened by this user",
+            fix="run the bridge by contrib/systemd/mailbridge.service, or listen on a port above 1023",
+        )  # fmt: skip
+    if not _is_taken(trouble):
+        return Check(
+            name=name, ok=False, detail=trouble.strerror or "cannot be opened", fix="write an address of this machine"
+        )
     return Check(
         name=name, ok=False, detail="taken by something that is no mailbridge",
         fix="`ss -ltnp` names it; stop it, or choose another address",
@@ -69,41 +71,63 @@ def _bind_trouble(address: ListenAddress) -> OSError | None:
             with socket.socket(family, socket.SOCK_STREAM) as trial:
                 trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 trial.bind((address.host, address.port))
-        elif Path(address.path).exists():
-            return FileExistsError("taken")
-        elif not os.access(Path(address.path).parent, os.W_OK):
-            return PermissionError("not writable")
+        else:
+            _bind_unix_trouble(Path(address.path))
     except OSError as error:
         return error
     return None
+
+
+def _bind_unix_trouble(path: Path) -> None:
+    """Raise what opening a socket at *path* would; one that nobody listens on is replaced by the bridge."""
+    if path.exists():
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe, contextlib.suppress(ConnectionRefusedError):
+            probe.settimeout(STEP_S)
+            probe.connect(str(path))
+            raise FileExistsError
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, "no such folder", str(path.parent))
+    if not os.access(path.parent, os.W_OK):
+        raise PermissionError
 
 
 def _is_taken(trouble: OSError) -> bool:
     return isinstance(trouble, FileExistsError) or "in use" in (trouble.strerror or "").lower()
 
 
-async def _opened(address: ListenAddress) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+async def _opened(
+    address: ListenAddress, tls: ssl.SSLContext | None = None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if isinstance(address, TcpAddress):
-        return await asyncio.open_connection(reachable_host(address.host), address.port)
-    return await asyncio.open_unix_connection(address.path)
+        return await asyncio.open_connection(reachable_host(address.host), address.port, ssl=tls)
+    hostname = "" if tls is not None else None
+    return await asyncio.open_unix_connection(address.path, ssl=tls, server_hostname=hostname)
 
 
-async def _greets(address: ListenAddress) -> str:
-    reader, writer = await _opened(address)
+async def _greeting(listener: Listener, address: ListenAddress) -> str:
+    """Return what a mail server says first, in words; a refusal of this machine is one of a mail server, too."""
+    # whose certificate it is, another check asks
+    tls = _believing_all() if listener.tls == "implicit" else None
+    reader, writer = await _opened(address, None if listener.proxies else tls)
     try:
+        if listener.proxies:
+            writer.write(b"PROXY UNKNOWN\r\n")
+            if tls is not None:
+                await writer.start_tls(tls)
         banner = (await reader.readline()).decode("ascii", "replace").strip()
-        return f"a mail server answers: {banner}" if banner.startswith("220 ") else ""
+        return f"a mail server answers: {banner}" if _REPLY.match(banner) else ""
     finally:
         writer.close()
 
 
-async def _answers_at_all(address: ListenAddress) -> str:
-    _, writer = await _opened(address)
-    writer.close()
-    return "something answers"
+def _believing_all() -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
 
 
-async def _is_live(address: ListenAddress) -> str:
+async def _liveness(address: ListenAddress) -> str:
     assert isinstance(address, TcpAddress)
     reader, writer = await _opened(address)
     try:

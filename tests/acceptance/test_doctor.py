@@ -122,11 +122,49 @@ async def test_a_running_bridge_that_is_well(tmp_path: Path):
         assert relay.mails == []
 
 
-@pytest.mark.parametrize("section", ["smtp", "web"])
+@pytest.mark.slow
+async def test_listeners_that_do_not_take_us_are_still_ours(tmp_path: Path):
+    """Behind a proxy, with TLS behind it, for another network, on a unix socket: each is found running."""
+    certificates = Certificates(tmp_path)
+    (tmp_path / "key.pem").chmod(0o600)
+    ports = [free_port() for _ in range(4)]
+    listeners = [
+        {"address": f"127.0.0.1:{ports[0]}", "proxies": ["127.0.0.1"]},
+        {"address": f"127.0.0.1:{ports[1]}", "proxies": ["127.0.0.1"], **certificates.listener("implicit")},
+        {"address": f"127.0.0.1:{ports[2]}", "proxies": ["10.0.0.1"]},
+        {"address": f"127.0.0.1:{ports[3]}", "allow": ["10.0.0.0/8"]},
+        {"address": f"unix:{tmp_path}/door"},
+    ]
+    async with running_bridge(tmp_path, {"smtp": {"listen": listeners}, "web": {"listen": "off"}}) as bridge:
+        shape = json.loads((await bridge.verb("doctor", "--json")).output)
+    answers = [check["detail"] for check in shape["checks"] if check["name"].startswith("port ")]
+    assert len(answers) == len(listeners)
+    assert all(answer.startswith("a mail server answers: ") for answer in answers), answers
+
+
+async def test_a_socket_that_is_left_over_is_free(tmp_path: Path):
+    """The bridge puts its own in the place of one that nobody listens on."""
+    left = socket.socket(socket.AF_UNIX)
+    left.bind(str(tmp_path / "door"))
+    left.close()
+    async with Simulator() as gateway:
+        checks = await examined(tmp_path, {"smtp": {"listen": [{"address": f"unix:{tmp_path}/door"}]}}, url=gateway.url)
+        assert checks["port"].ok, checks
+        checks = await examined(
+            tmp_path, {"smtp": {"listen": [{"address": f"unix:{tmp_path}/no/door"}]}}, url=gateway.url
+        )
+        assert wrong(checks).detail == "no such folder"
+
+
+@pytest.mark.parametrize("section", ["smtp", "tls", "web"])
 async def test_a_port_that_something_else_has(tmp_path: Path, section: str):
     """Not taken for a bridge because something answers there."""
     with stranger() as address:
-        changes = {"web": {"listen": address}} if section == "web" else {"smtp": {"listen": [{"address": address}]}}
+        listener = {"address": address}
+        if section == "tls":
+            listener |= Certificates(tmp_path).listener("implicit")
+            (tmp_path / "key.pem").chmod(0o600)
+        changes = {"web": {"listen": address}} if section == "web" else {"smtp": {"listen": [listener]}}
         async with Simulator() as gateway:
             check = wrong(await examined(tmp_path, changes, url=gateway.url))
     assert check.name in {f"port {address}", f"web {address}"}
