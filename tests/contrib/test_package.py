@@ -29,7 +29,7 @@ async def test_what_is_packed_runs_without_this_environment(tmp_path: Path):
     """Both are built at once, since most of the time goes into copying; each is then tried by itself."""
     kinds = "all" if shutil.which("dpkg-deb") else "pyz"
     target = tmp_path / "out" / ("" if kinds == "all" else "mailbridge.pyz")
-    built = await run_program(sys.executable, PACKAGE, kinds, target, limit_s=250)
+    built = await run_program(sys.executable, PACKAGE, kinds, target, "--fast", limit_s=250)
     assert built.code == 0, built
     await try_the_file(tmp_path / "out/mailbridge.pyz", tmp_path)
     await try_the_package(tmp_path)
