@@ -90,6 +90,7 @@ class Conversation(SMTP):
         #: from the transport, not asked for yet
         self._arrived = b""
         self._awaited: asyncio.Future[None] | None = None
+        self._asked_at: float | None = None
         #: the client said its last, or is too far ahead
         self._has_ended = self._is_held_up = False
         #: asked for, not understood yet
@@ -141,9 +142,19 @@ class Conversation(SMTP):
         # whom a proxy speaks for is not known yet
         if not self._is_proxied and not self.site.admits(self.client.address):
             return reply.CLIENT_NOT_ALLOWED
-        if self.site.roll.is_full:
+        if self.site.roll.is_full and not self._find_room():
             return reply.TOO_MANY_CONNECTIONS
         return None
+
+    def _find_room(self) -> bool:
+        """Let whoever has been idle for longest, and too long for a full door, go; tell whether somebody went."""
+        now = self.loop.time()
+        return self.site.roll.make_room(now, idle_before=now - self.limits.crowded_idle_s)
+
+    @property
+    def idle_since(self) -> float | None:
+        """Loop time since when the client has been asked for a command; None within one, or within a mail."""
+        return None if self.envelope is None or self.envelope.sender is not None else self._asked_at
 
     def connection_lost(self, error: Exception | None) -> None:
         """End the session; a mail that is being taken is not its business any more."""
@@ -388,7 +399,9 @@ class Conversation(SMTP):
         await self.push(f"220 {self.hostname} {'LMTP' if self.site.is_lmtp else 'ESMTP'}")
         while not self._is_leaving:
             self._reset_timeout()
+            self._asked_at = self.loop.time()
             line = await self.read_line()
+            self._asked_at = None
             if line is None:
                 break
             try:

@@ -22,6 +22,8 @@ from mailbridge.model.reply import Reply
 from mailbridge.smtp.bans import Bans
 from mailbridge.smtp.contract import Doorman, Passwords, Reception
 
+#: after a look for somebody idle that found nobody
+_LOOK_AGAIN_S = 0.5
 #: structlog's bound loggers are typed as Any by their authors
 Log = Any
 
@@ -41,6 +43,8 @@ class Limits:
     command_bytes: int = 2048
     #: a line without end is read so far and no further
     flood_bytes: int = 65536
+    #: at a full door, who has been idle for so long makes room for who comes (Postfix smtpd_timeout under stress: 10)
+    crowded_idle_s: float = 10.0
     #: how long a client may take to read our last words
     linger_s: float = 2.0
     handshake_s: float = 30.0
@@ -52,6 +56,11 @@ class Limits:
 
 class Member(Protocol):
     """A session as the roll sees it."""
+
+    @property
+    def idle_since(self) -> float | None:
+        """Loop time since when the client has said nothing between two mails; None while it is at work."""
+        ...
 
     def dismiss(self) -> None:
         """Say goodbye as soon as the mail in hand, if any, is answered."""
@@ -73,6 +82,7 @@ class Roll:
         self._max_sessions = max_sessions
         self._members: set[Member] = set()
         self._guests: set[Member] = set()
+        self._look_again_at = 0.0
         self._receptions: set[asyncio.Task[Sequence[Reply]]] = set()
         self._nobody = asyncio.Event()
         self._nobody.set()
@@ -95,6 +105,24 @@ class Roll:
         if is_guest:
             self._guests.add(member)
         self._nobody.clear()
+
+    def make_room(self, now: float, *, idle_before: float) -> bool:
+        """Send away the guest that has been idle for longest, if since *idle_before*; tell whether there was one."""
+        if now < self._look_again_at:
+            return False
+        idle = [(since, id(one), one) for one in self._guests if (since := one.idle_since) is not None]
+        since, _, longest = min(idle, default=(now, 0, None))
+        if longest is None or since > idle_before:
+            # a flood of connections is not answered by as many looks at everybody
+            self._look_again_at = now + _LOOK_AGAIN_S
+            return False
+        self.give_up_place(longest)
+        longest.hang_up(reply.TIMED_OUT)
+        return True
+
+    def give_up_place(self, member: Member) -> None:
+        """Let *member*, who is about to go, count no more."""
+        self._guests.discard(member)
 
     def leave(self, member: Member) -> None:
         """Note that a session's connection is gone."""

@@ -103,6 +103,11 @@ class SharedRoll(Roll):
         """How many sessions the other workers have."""
         return self._seats.total() - len(self._guests)
 
+    def give_up_place(self, member: Member) -> None:
+        """Let *member*, who is about to go, count no more."""
+        super().give_up_place(member)
+        self._seats.note(self._worker, len(self._guests))
+
     def leave(self, member: Member) -> None:
         """Note that a session's connection is gone."""
         super().leave(member)

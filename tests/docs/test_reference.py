@@ -129,6 +129,7 @@ def test_figures_of_the_page_of_limits_are_those_in_force() -> None:
         f"`421 4.7.0` | {limits.max_idle_commands} since the last mail |",
         f"| refused recipients, to find numbers | `421 4.7.0` | {limits.max_refusals} |",
         f"| wrong passwords | `421 4.7.0` | {limits.max_auth_failures},",
+        f"| idle for {limits.crowded_idle_s:.0f} s between two mails |",
         f"| {limits.command_bytes} bytes; {limits.flood_bytes // 1024} KB without an end",
         f"| {limits.buffered_bytes // 2**20} MB of content in memory",
         f"| {MAX_LEVELS} levels, {MAX_PARTS} parts |",

@@ -15,6 +15,7 @@ from mailbridge.errors import Rejected, StoreDamaged, StoreError, StoreFull, Try
 from mailbridge.model import reply
 from mailbridge.model.mail import ReceivedMail
 from mailbridge.model.reply import Reply
+from mailbridge.smtp.site import Limits
 from tests.support.door import TestDoor, connect, hear, open_door, say, unix_listener, until
 
 MAIL = "Subject: x\r\n\r\ny\r\n."
@@ -247,6 +248,32 @@ async def test_connections_over_the_limit_are_put_off() -> None:
             writer.close()
 
 
+@pytest.mark.slow
+async def test_at_a_full_door_who_has_long_been_idle_makes_room() -> None:
+    """The longest idle goes first, slowloris within a command is idle, and who is within a mail stays."""
+    async with open_door(max_connections=3, limits=Limits(crowded_idle_s=3, linger_s=0.5)) as door:
+        at_work, at_work_writer = await begin_mail(door)
+        idle, idle_writer = await door.connect()
+        await hear(idle)
+        slow, slow_writer = await door.connect()
+        await hear(slow)
+        stranger, stranger_writer = await door.connect()
+        assert await hear(stranger) == str(reply.TOO_MANY_CONNECTIONS)
+        # an octet now and then does not make it less idle
+        for _ in range(16):
+            slow_writer.write(b"E")
+            await asyncio.sleep(0.2)
+        newcomers = []
+        for one in (idle, slow):
+            reader, writer = await door.connect()
+            assert (await hear(reader)).startswith("220")
+            newcomers.append(writer)
+            assert await hear(one) == str(reply.TIMED_OUT)
+        assert (await say(at_work, at_work_writer, MAIL)).startswith("250")
+        for writer in (at_work_writer, idle_writer, slow_writer, stranger_writer, *newcomers):
+            writer.close()
+
+
 @pytest.mark.parametrize(("last", "answer"), [("QUIT", reply.BYE), ("RSET", reply.SHUTTING_DOWN)])
 async def test_a_mail_answered_while_the_door_closes_is_followed_by_the_answer_to_quit(last, answer) -> None:
     """No unasked 421 comes between: a client would take it for the answer to its QUIT, and its mail for refused."""
@@ -396,8 +423,6 @@ async def test_parameters_of_a_refused_sender_are_not_logged() -> None:
 
 async def test_memory_for_mails_is_bounded() -> None:
     """Mails that together need too much memory are put off with 452, not refused."""
-    from mailbridge.smtp.site import Limits
-
     async with open_door(limits=Limits(buffered_bytes=5000, linger_s=0.3)) as door:
         reader, writer = await begin_mail(door)
         writer.write(b"a" * 6000)
@@ -410,8 +435,6 @@ async def test_memory_for_mails_is_bounded() -> None:
 
 async def test_a_mail_counts_until_it_is_answered() -> None:
     """While a verdict is waited for its text is in memory: others are put off then, and taken afterwards."""
-    from mailbridge.smtp.site import Limits
-
     async with open_door(limits=Limits(buffered_bytes=5000, linger_s=0.3)) as door:
         take, verdict = door.reception.receive, asyncio.Event()
 

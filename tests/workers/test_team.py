@@ -23,6 +23,9 @@ from mailbridge.workers.worker import Allowance
 class Member:
     """A session on the roll."""
 
+    def __init__(self, idle_since: float | None = None) -> None:
+        self.idle_since = idle_since
+
     def dismiss(self) -> None:
         """Stay."""
 
@@ -103,6 +106,26 @@ def test_what_is_known_of_limits_arrives_whole():
     packing = packing_of(News)
 
     assert packing.load(packing.dump(news)) == news
+
+
+def test_a_place_that_is_given_away_counts_no_more_for_any_worker():
+    """At once, and not a second time when the connection is gone; who is at work, or idle for less, keeps theirs."""
+    seats = Seats(2)
+    try:
+        roll = SharedRoll(max_sessions=3, seats=seats, worker=0)
+        at_work, longer, shorter = Member(), Member(10.0), Member(20.0)
+        for one in (at_work, longer, shorter):
+            roll.enter(one, is_guest=True)
+        assert roll.make_room(now=100.0, idle_before=15.0)
+        assert (seats.total(), len(roll)) == (2, 3)
+        roll.leave(longer)
+        assert (seats.total(), len(roll)) == (2, 2)
+        assert not roll.make_room(now=100.0, idle_before=15.0)
+        # who floods the door is not looked for anew each time
+        assert not roll.make_room(now=100.1, idle_before=90.0)
+        assert roll.make_room(now=101.0, idle_before=90.0)
+    finally:
+        seats.close()
 
 
 def test_sessions_of_all_workers_are_counted_and_the_absent_are_not():
