@@ -17,7 +17,10 @@ _SENTENCE = re.compile(rb"\S [^\s]{1,40} [^\s]{1,40} \S")
 _FOOTER = re.compile(rb"\n[-_*#]")
 #: a line of words, where a virus scanner adds one without ruling it off
 _WORDS = re.compile(rb"\n[ \t]{0,8}[^\s]{1,40} [^\s]{1,40} [^\s]{1,40} \S")
+_CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _NOT_BASE64 = re.compile(rb"[^A-Za-z0-9+/=]")
+#: the same as octets: to leave them out by table takes a twentieth of the time
+_FOREIGN = bytes(octet for octet in range(256) if _NOT_BASE64.match(bytes((octet,))))
 _BASE64_BODY = re.compile(rb"\s*+[A-Za-z0-9+/]{24,}+(?:\r?\n[A-Za-z0-9+/]{1,76}+)*+={0,2}\s*+")
 _QP_BAD = re.compile(rb"=(?![0-9A-Fa-f]{2}|[ \t]*\r?(?:\n|\Z))")
 _QP_GOOD = re.compile(rb"=(?:3D|[ \t]*\r?\n|[C-F][0-9A-F])", re.IGNORECASE)
@@ -60,7 +63,7 @@ def base64_bytes(raw: bytes) -> bytes:
     except binascii.Error:
         pass
     pieces = []
-    for piece in re.split(rb"=+", _NOT_BASE64.sub(b"", raw)):
+    for piece in filter(None, raw.translate(None, _FOREIGN).split(b"=")):
         usable = piece[: len(piece) - 1] if len(piece) % 4 == 1 else piece
         pieces.append(binascii.a2b_base64(usable + b"=" * (-len(usable) % 4)))
     return b"".join(pieces)
@@ -105,7 +108,7 @@ def _is_text(decoded: bytes, *, is_cut: bool = False) -> bool:
         text = _Utf8().decode(decoded, final=not is_cut)
     except UnicodeDecodeError:
         return False
-    return bool(text) and all(char >= " " or char in "\t\r\n" for char in text)
+    return bool(text) and _CONTROL.search(text) is None
 
 
 def _quoted_printable(raw: bytes, notes: list[str]) -> bytes:

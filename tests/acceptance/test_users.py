@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import smtplib
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
@@ -13,7 +16,8 @@ from mailbridge.model.state import State
 from mailbridge.queue.contract import Filter
 from mailbridge.simulator.server import Simulator
 from mailbridge.simulator.settings import AccountSettings, SimulatorSettings
-from tests.support.house import EASY, HASHED, House, running_house
+from tests.support.bridge import running_bridge
+from tests.support.house import EASY, HASHED, PASSWORD, House, running_house
 
 RUSSIA, KAZAKHSTAN, VIETNAM = "+79990000001", "+77010000001", "+84912345678"
 NOT_YOUR_NAME = (550, "5.7.1 That sender name is not one of yours")
@@ -234,3 +238,38 @@ class TestLimits:
             assert counter.endswith(":zabbix")
             told = [sms["text"] for sms in house.simulator.inbox if sms["text"].startswith("+")]
             assert len(told) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("workers")
+async def test_the_program_holds_a_user_to_all_of_it_with_workers_and_without(tmp_path: Path):
+    """Numbers and names at RCPT, a name at DATA, a rate, and the sender name that the gateway gets."""
+    own = {"senders": ["ZABBIX"], "numbers": ["KZ"], "limits": ["1/1h"], "gateways": ["main"]}
+    smtp = {"listen": [{"address": "127.0.0.1:0", "auth": "optional"}]}
+    users = [{"name": "zabbix", "password": HASHED, **own}]
+
+    def send(port: int, to: str, headers: str = "") -> tuple[int, bytes]:
+        with smtplib.SMTP("127.0.0.1", port, timeout=30) as client:
+            client.login("zabbix", PASSWORD)
+            client.mail("zabbix@example.org")
+            code, words = client.rcpt(f"{to}@sms.local")
+            return client.data(f"Subject: {to}\r\n{headers}\r\ntext\r\n") if code < 400 else (code, words)
+
+    async with running_bridge(tmp_path, {"smtp": smtp, "users": users}) as bridge:
+        answers = [
+            await asyncio.to_thread(send, bridge.port, *words)
+            for words in (
+                (RUSSIA,), (f"{KAZAKHSTAN}+sender=BANK",), (KAZAKHSTAN, "X-SMS-Sender: BANK\r\n"), (KAZAKHSTAN,),
+                ("+77010000002",),
+            )
+        ]  # fmt: skip
+        (message,) = await bridge.messages(1)
+        refused = [event for event in bridge.events_called("rejected") if "stage" in event]
+    told = [(code, words.decode()) for code, words in answers]
+    assert told[:3] == [NOT_YOUR_NUMBERS, NOT_YOUR_NAME, NOT_YOUR_NAME]
+    assert (told[3][0], told[4]) == (250, OVER)
+    assert (message["phone"], message["sender"]) == (KAZAKHSTAN, "ZABBIX")
+    assert [(event["stage"], event["user"]) for event in refused[:3]] == [
+        ("rcpt", "zabbix"), ("rcpt", "zabbix"), ("data", "zabbix")
+    ]  # fmt: skip
+    assert "users[0].limits" in {event.get("config") for event in bridge.events}
