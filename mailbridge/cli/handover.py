@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import pwd
 import smtplib
 import sys
 import time
@@ -22,7 +21,6 @@ from mailbridge.spool import Kept, SpoolError, finish, put, set_aside, taken, wa
 SETTINGS_FILE = Path("/etc/mailbridge/sendmail.yaml")
 DEFAULT_SMTP = "127.0.0.1:2525"
 SPOOL = Path("/var/spool/mailbridge")
-_OWN_SPOOL = ".local/state/mailbridge-spool"
 
 OK, FAILED, USAGE, TEMPFAIL = 0, 1, 2, 75
 TIMEOUT_S = 60.0
@@ -74,23 +72,8 @@ def read_settings() -> Settings:
 
 
 def _usual_spool() -> Path | None:
-    """Return the machine's spool, or the user's own where there is none and he may not make it."""
-    if SPOOL.is_dir() or os.geteuid() == 0:
-        return SPOOL
-    home = os.environ.get("HOME", "")
-    return Path(home, _OWN_SPOOL) if home.startswith("/") else None
-
-
-def _make_usual(spool: Path) -> None:
-    """Make *spool* where it is one of the usual ones and not there yet."""
-    if spool == SPOOL:
-        spool.mkdir()
-        with suppress(KeyError):
-            service = pwd.getpwnam("mailbridge")
-            os.chown(spool, service.pw_uid, service.pw_gid)
-        spool.chmod(0o3777)
-    elif spool.match(f"*/{_OWN_SPOOL}"):
-        spool.mkdir(mode=0o700, parents=True, exist_ok=True)
+    """Return the machine's spool where somebody has made it, who also sees to it that it is emptied."""
+    return SPOOL if SPOOL.is_dir() else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +124,6 @@ def keep(settings: Settings, kept: Kept, because: str) -> int:
     """Put *kept* into the spool; return the exit code, 75 where that cannot be."""
     if settings.spool is None:
         return say(because, TEMPFAIL)
-    with suppress(OSError):
-        _make_usual(settings.spool)
     try:
         path = put(settings.spool, kept)
     except SpoolError as error:

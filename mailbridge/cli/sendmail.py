@@ -3,7 +3,7 @@
 Any user may run it: it needs ``$MAILBRIDGE_SMTP`` (``host:port``) or the world-readable
 ``/etc/mailbridge/sendmail.yaml`` (``smtp: host:port``, ``domain: sms.local``, ``spool: /folder`` or ``off``), never the
 bridge's own configuration with its secrets.
-A mail that the bridge cannot take now, because it is down or says 4xx, is kept (``mailbridge/spool.py``), and the
+Where there is a spool, a mail that the bridge cannot take now, because it is down or says 4xx, is kept there, and the
 exit code is 0: it goes out with the same user's next mail, or by ``-q``, which a timer runs. Where it cannot be kept
 the exit code is 75.
 Classic flags that mean nothing here are accepted and ignored. Exit codes are those of all verbs; 75, EX_TEMPFAIL, is
