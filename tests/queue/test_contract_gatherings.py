@@ -190,10 +190,13 @@ async def test_the_message_that_stands_for_others_carries_their_escalation_on(st
     found = await due(store)
     assert [one.ending for one in found.waiting] == ["Reply OK 1111", "Reply OK 2222", ""]
     changes = [swallow(one.message.id, "D.1", count=3, at=LATER) for one in found.waiting]
-    digest = new_mail("D", new_message("D.1", text="+3\nReply OK 1111"), received_at=LATER)
+    texts = ("+2\nReply OK 1111", "+1\nReply OK 1111")
+    digest = new_mail("D", *(new_message(f"D.{n}", text=text) for n, text in enumerate(texts, 1)), received_at=LATER)
     assert await store.close_gathering(closing(found, *changes, mail=digest, heir="M2.1"))
     (escalation,) = await store.find_escalations(Wanted(id="D"))
-    assert [(entry.message.id, entry.step) for entry in escalation.messages] == [("D.1", 0), ("M2.1", 0)]
+    assert [(entry.message.id, entry.step) for entry in escalation.messages] == [
+        ("D.1", 0), ("D.2", 0), ("M2.1", 0),
+    ]  # fmt: skip
     assert escalation.escalation.number == "1111"
 
 
