@@ -21,12 +21,13 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from mailbridge.clock import Clock
-from mailbridge.config.model import Config, SmscGateway
+from mailbridge.config.model import Config
+from mailbridge.config.model import Gateway as GatewaySettings
 from mailbridge.config.smarthost import parse_smarthost
 from mailbridge.doctor.check import STEP_S, Check
 from mailbridge.doctor.door import check_certificate, check_listener, check_web
 from mailbridge.errors import RelayError, StoreError
-from mailbridge.gateway.contract import Gateway
+from mailbridge.gateway.contract import NO_QUESTION, Gateway
 from mailbridge.model.outcome import Balance, Suspended
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Store
@@ -70,7 +71,7 @@ async def examine(patient: Patient) -> AsyncIterator[Check]:
         yield await _name(host)
     yield await _clock(config, patient.clock)
     for gateway in patient.gateways:
-        yield await _gateway(gateway)
+        yield await _gateway(gateway, config.gateways[gateway.name].type)
     if config.bounce.smarthost:
         yield await _smarthost(config)
 
@@ -142,10 +143,20 @@ def _hosts(config: Config) -> list[str]:
     """Return the names to be looked up, each once; a proxy looks up the gateway's by itself."""
     hosts = []
     for settings in config.gateways.values():
-        hosts += [settings.proxy] if settings.proxy else settings.url
+        hosts += [settings.proxy] if settings.proxy else addresses_of(settings)
     if config.bounce.smarthost:
         hosts.append(f"smtp://{parse_smarthost(config.bounce.smarthost).host}")
     return list(dict.fromkeys(urlsplit(url).hostname or "" for url in hosts))
+
+
+def addresses_of(settings: GatewaySettings) -> list[str]:
+    """Return where a carrier's servers are, without a path: of any kind of carrier, those that are fixed."""
+    if settings.type != "http":
+        return list(settings.url)
+    parts = urlsplit(settings.request.url.get_secret_value() if settings.request is not None else "")
+    # without the user some carriers want in it
+    netloc = parts.netloc.rpartition("@")[2]
+    return [f"{parts.scheme}://{netloc}/"] if netloc and "{" not in netloc else []
 
 
 async def _name(host: str) -> Check:
@@ -160,11 +171,12 @@ async def _name(host: str) -> Check:
 
 async def _clock(config: Config, clock: Clock) -> Check:
     for settings in config.gateways.values():
-        theirs = await asyncio.to_thread(_date_of, settings)
+        where = next(iter(addresses_of(settings)), "")
+        theirs = await asyncio.to_thread(_date_at, where, settings.proxy) if where else None
         if theirs is None:
             continue
         off_s = (clock.now() - theirs).total_seconds()
-        host = urlsplit(settings.url[0]).hostname
+        host = urlsplit(where).hostname
         if abs(off_s) > _CLOCK_OFF_S:
             way = "ahead of" if off_s > 0 else "behind"
             detail = f"{abs(off_s):.0f} s {way} {host}"
@@ -173,11 +185,11 @@ async def _clock(config: Config, clock: Clock) -> Check:
     return Check(name="clock", ok=True, detail="not compared: no gateway told the time")
 
 
-def _date_of(settings: SmscGateway) -> datetime | None:
+def _date_at(address: str, proxy: str | None) -> datetime | None:
     """Return the time in the header of the gateway's page, which nobody has to sign in for; None without an answer."""
-    proxies = {"http": settings.proxy, "https": settings.proxy} if settings.proxy else {}
+    proxies = {"http": proxy, "https": proxy} if proxy else {}
     opener = urllib.request.build_opener(urllib.request.ProxyHandler(proxies), _NoRedirect)
-    request = urllib.request.Request(settings.url[0], method="HEAD")  # noqa: S310 - http or https, as the loader has checked
+    request = urllib.request.Request(address, method="HEAD")  # noqa: S310 - http or https, as the loader has checked
     try:
         with opener.open(request, timeout=STEP_S) as answer:
             date = answer.headers.get("Date", "")
@@ -198,7 +210,7 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         """Follow none: the header is what was asked for."""
 
 
-async def _gateway(gateway: Gateway) -> Check:
+async def _gateway(gateway: Gateway, kind: str) -> Check:
     name = f"gateway {gateway.name}"
     answer = await gateway.balance()
     if isinstance(answer, Balance):
@@ -206,14 +218,19 @@ async def _gateway(gateway: Gateway) -> Check:
         is_empty = answer.balance + (answer.credit or 0) <= 0
         return Check(name=name, ok=not is_empty, detail=detail, fix="top the account up" if is_empty else "")
     error = answer.error if isinstance(answer, Suspended) else answer
-    usual = "docs/reference/error-codes.md has every code" if error.code.isdigit() else _NO_WAY
-    fix = _GATEWAY_FIXES.get(error.code, usual)
+    if error.code == NO_QUESTION:
+        return Check(name=name, ok=True, detail="not asked: it has no `balance` to ask for")
+    if kind == "smsc" and error.code.isdigit():
+        fix = _SMSC_FIXES.get(error.code, "docs/reference/error-codes.md has every code")
+    else:
+        fix = _NO_WAY if kind == "smsc" else _OTHERS
     return Check(name=name, ok=False, detail=f"{error.code}: {error.text}", fix=fix)
 
 
 _NO_WAY = "this machine does not get an answer: see its way out, firewall and gateways.*.proxy"
+_OTHERS = f"see its request and balance in the configuration, and the carrier's own list of answers; or {_NO_WAY}"
 #: SMSC's codes (smsc-api.md 2.7) that a person can do something about
-_GATEWAY_FIXES = {
+_SMSC_FIXES = {
     "2": "set login and password (or apikey), or allow this machine's address in the account's settings",
     "3": "top the account up",
     "4": "too many wrong logins from this address: set the password right and wait, the gateway forgets by itself",

@@ -224,6 +224,27 @@ async def test_a_gateway_that_does_not_take_us(tmp_path: Path):
     assert len({check.fix for check in (login, money, away)}) == 3
 
 
+@pytest.mark.parametrize("has_balance", [True, False])
+async def test_a_carrier_described_in_yaml_is_asked_where_it_is(tmp_path: Path, *, has_balance: bool):
+    """Its own host, not SMSC's; without a question for money it is not asked; SMSC's advice is not given to it."""
+    async with Simulator() as gateway:
+        own = {"type": "http", "url": None, "login": None, "password": None, "poll": None,
+               "request": {"url": f"{gateway.url}/send", "json": {"to": "{{ phone }}", "text": "{{ text }}"}}, "success": {"status": 200}}  # fmt: skip
+        if has_balance:
+            own["balance"] = {"method": "GET", "url": f"{gateway.url}/nothing", "amount": "json:money"}
+        config = base_config(tmp_path, gateway.url)
+        config["gateways"] = {"main": {key: value for key, value in own.items() if value is not None}}
+        (tmp_path / "config.yaml").write_text(yaml.safe_dump(config))
+        result = await asyncio.to_thread(
+            CliRunner().invoke, cli, ["doctor", "--json", "--config", str(tmp_path / "config.yaml")]
+        )
+    checks = {check["name"]: check for check in json.loads(result.stdout)["checks"]}
+    assert [name for name in checks if name.startswith("name ")] == ["name 127.0.0.1"], checks
+    assert "agrees with 127.0.0.1" in checks["clock"]["detail"]
+    assert checks["gateway main"]["ok"] is not has_balance, checks
+    assert "SMSC" not in checks["gateway main"]["fix"]
+
+
 async def test_a_wrong_clock_is_found_by_the_gateways(tmp_path: Path):
     """By the date of its page, which needs no signing in."""
     async with Simulator() as gateway:

@@ -29,7 +29,7 @@ PAGE = ROOT / "docs/reference/metrics.md"
 _VARIABLES = {"$__rate_interval": "5m", "$instance": ".*"}
 #: series that are there only after something rare has happened, or where a budget is configured
 _RARE = ("mailbridge_rejected_total", "mailbridge_callbacks_total", "mailbridge_gateway_suspensions_total",
-         "mailbridge_budget_")  # fmt: skip
+         "mailbridge_budget_", "mailbridge_inbound_total", "mailbridge_escalations_total", "mailbridge_heartbeats_total")  # fmt: skip
 
 
 def rules() -> dict[str, str]:

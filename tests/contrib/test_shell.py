@@ -26,7 +26,7 @@ STATES = sorted(state.value for state in State)
 #: what was typed, and what is offered for its last word
 TYPED = {
     "mailbridge que": ["queue"],
-    "mailbridge queue re": ["release", "retry"],
+    "mailbridge queue rel": ["release"],
     "mailbridge queue list --st": ["--state"],
     "mailbridge queue list --state ": STATES,
     "mailbridge queue list --state un": ["undelivered", "unknown"],
