@@ -6,8 +6,9 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -90,8 +91,9 @@ async def running_ups(folder: Path, notify: str) -> AsyncIterator[Ups]:
         yield ups
     finally:
         for process in reversed(running):
-            if process.returncode is None:
-                process.terminate()
+            # upsmon is two processes, and the one we know does not end the other
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
         for process in running:
             try:
                 async with asyncio.timeout(10):
@@ -104,5 +106,10 @@ async def running_ups(folder: Path, notify: str) -> AsyncIterator[Ups]:
 async def _start(folder: Path, name: str, env: Mapping[str, str], *command: str) -> asyncio.subprocess.Process:
     with (folder / f"nut-{name}.log").open("wb") as log:
         return await asyncio.create_subprocess_exec(
-            *command, stdin=asyncio.subprocess.DEVNULL, stdout=log, stderr=log, env=env
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            env=env,
+            start_new_session=True,
         )
