@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import given
+from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from mailbridge import spool
@@ -30,6 +31,8 @@ MAIL = Kept(
 )
 
 
+# each example waits for the disk
+@hypothesis_settings(deadline=None, max_examples=50)
 @given(
     sender=st.text(),
     recipients=st.lists(st.text(), min_size=1).map(tuple),
