@@ -344,7 +344,11 @@ class Dispatcher:
                 self._watch.note(row.id, outcome)
 
     def _decide(self, row: StoredMessage, outcome: Outcome, carrier: Carrier, now: datetime) -> Change:
-        if isinstance(outcome, Refused) and outcome.no_route and (gateway := self._board.next_way(row)) is not None:
+        # each gateway once: whoever may take some of them alone would else come back to the same one for ever
+        is_first = row.error is None or row.error.error_class is not ErrorClass.NO_ROUTE
+        has_no_route = isinstance(outcome, Refused) and outcome.no_route
+        gateway = self._board.next_way(row) if has_no_route else None
+        if isinstance(outcome, Refused) and gateway and (is_first or row.attempts < len(self._board.carriers)):
             return next_way(row, outcome, gateway=gateway, now=now)
         return decide_outcome(row, outcome, policy=carrier.policy, now=now, random=self._random())
 

@@ -11,6 +11,7 @@ from email.message import EmailMessage
 import aiohttp
 import pytest
 import yaml
+from argon2 import PasswordHasher
 
 from mailbridge.simulator.faults import parse_fault
 from mailbridge.simulator.settings import SimulatorSettings
@@ -137,7 +138,7 @@ async def test_a_carrier_that_hangs_costs_no_double(tmp_path):
     """What hangs is unknown and stays with its carrier; later mails go the other way."""
     async with two(tmp_path) as (bridge, second):
         config = yaml.safe_load(bridge.config_file.read_text(encoding="utf-8"))
-        config["gateways"]["main"]["timeout"] = "500ms"
+        config["gateways"]["main"] |= {"timeout": "500ms", "batch": 1}
         bridge.config_file.write_text(yaml.safe_dump(config), encoding="utf-8")
         await bridge.stop()
         await bridge.start()
@@ -150,3 +151,24 @@ async def test_a_carrier_that_hangs_costs_no_double(tmp_path):
         assert "79991234569" in {one.phone for one in second.arrived}
         here = {one["phone"][1:] for one in bridge.simulator.inbox}
         assert not here & {one.phone for one in second.arrived}
+
+
+async def test_a_user_of_one_gateway_hears_that_it_has_no_way_and_it_is_not_asked_for_ever(tmp_path):
+    """The next gateway of the route is not theirs to take."""
+    users = [{"name": "zabbix", "password": PasswordHasher(1, 8, 1).hash("secret"), "gateways": ["main"]}]
+    listen = [{"address": "127.0.0.1:0", "auth": "optional"}]
+    async with two(tmp_path, smtp={"reply": "verdict", "listen": listen}, users=users) as (bridge, second):
+        mail = EmailMessage()
+        mail["From"], mail["To"], mail["Subject"] = "zabbix@example.org", f"{NO_ROUTE}@sms.local", "x"
+        mail.set_content("")
+
+        def hand_over() -> str:
+            with smtplib.SMTP("127.0.0.1", bridge.port, timeout=20) as client:
+                client.login("zabbix", "secret")
+                client.mail("zabbix@example.org")
+                client.rcpt(f"{NO_ROUTE}@sms.local")
+                return " ".join(map(str, client.data(mail.as_bytes())))
+
+        assert (await to_thread(hand_over)).startswith("550")
+        assert second.arrived == []
+        assert len(bridge.events_called("attempt")) <= 2
