@@ -19,16 +19,25 @@ from mailbridge.config.tree import Path, dotted
 from mailbridge.errors import AskedOtherwise, Rejected, StoreError
 from mailbridge.explain import Explainer, Explanation, Places
 from mailbridge.foresight import Wait, foretell
-from mailbridge.front import build_doorman, build_gathers, build_planner, prepare_text, users_apart
+from mailbridge.front import (
+    build_doorman,
+    build_gathers,
+    build_intake_settings,
+    build_planner,
+    prepare_text,
+    users_apart,
+)
 from mailbridge.gateway.contract import Price
 from mailbridge.intake.address import quote_local
 from mailbridge.intake.compose import Candidate
 from mailbridge.intake.parse import parse_mail
+from mailbridge.limiter import Known, read_limits, read_uses
 from mailbridge.model import reply as replies
 from mailbridge.model.ids import new_mail_id
-from mailbridge.model.mail import Client, Mail
+from mailbridge.model.mail import Client, Mail, ReceivedMail
 from mailbridge.model.phone import Phone
 from mailbridge.model.reading import UNREAD
+from mailbridge.outlook import Outlook, look_ahead
 from mailbridge.people.directory import Directory
 from mailbridge.people.rota import Calendar
 from mailbridge.planner import Planned
@@ -36,7 +45,7 @@ from mailbridge.pressure import check_room
 from mailbridge.prices import find_price, read_prices
 from mailbridge.queue.browsing import Asked
 from mailbridge.queue.contract import Json, Store, StoredMessage
-from mailbridge.reception import for_user
+from mailbridge.reception import for_user, prepare
 
 #: how long a request is known by its key
 ASKED_FOR = timedelta(days=1)
@@ -195,6 +204,7 @@ class Clerk:
         Raises: StoreError.
         """
         mail = parse_mail(content)
+        envelope = mail.from_address if sender is None else sender
         doorman = build_doorman(self.config, calendars=self.calendars, clock=self.clock)
         prices = {} if store is None else await read_prices(store)
         gathers, apart = build_gathers(self.config), users_apart(self.config)
@@ -206,14 +216,30 @@ class Clerk:
             seen = None if store is None or gather is None else await store.foresee(gather, now=now)
             return foretell(self.config, planned, gather, seen)
 
+        now, limits = self.clock.now(), read_limits(self.config)
+        settings = build_intake_settings(self.config)
+        known = Known(limits, self.clock)
+        if store is not None:
+            known.learn_budgets(await read_uses(store, limits.throttle, now))
+
+        async def ahead(mail: Mail, planned: Sequence[Planned]) -> Outlook | None:
+            if store is None:
+                return None
+            received = ReceivedMail(
+                id=new_mail_id(now.timestamp()), sender=envelope, recipients=tuple(one.recipient for one in planned),
+                content=content.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n"), client=client, received_at=now,
+            )  # fmt: skip
+            new = prepare(received, mail, planned, settings=settings, reportable=False)
+            return await look_ahead(store, new, limits.throttle, now=now)
+
         explainer = Explainer(
             config=self.config, places=self.places, doorman=doorman, planner=build_planner(self.config, doorman),
             gateways={} if store is None else await store.gateway_states(), waits=waits,
-            price=lambda phone: find_price(prices, tuple(self.config.gateways), phone),
+            price=lambda phone: find_price(prices, tuple(self.config.gateways), phone), ahead=ahead,
+            used_up=known.used_up_for,
         )  # fmt: skip
         return await explainer.explain(
-            mail, size_bytes=len(content), sender=mail.from_address if sender is None else sender,
-            recipients=recipients, client=client, now=self.clock.now(),
+            mail, size_bytes=len(content), sender=envelope, recipients=recipients, client=client, now=now,
         )  # fmt: skip
 
     # -- duty

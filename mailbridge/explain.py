@@ -12,15 +12,16 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from mailbridge.config.model import Config
-from mailbridge.config.tree import Path
+from mailbridge.config.tree import Path, undotted
 from mailbridge.errors import IntakeError
-from mailbridge.foresight import Wait
+from mailbridge.foresight import Wait, moment
 from mailbridge.model import reply as replies
 from mailbridge.model.mail import Client, Mail, Recipient
 from mailbridge.model.phone import Phone
 from mailbridge.model.price import PartPrice
 from mailbridge.model.reading import Reading
 from mailbridge.model.reply import Reply
+from mailbridge.outlook import Outlook
 from mailbridge.planner import Planned, Planner
 from mailbridge.queue.contract import GatewayState
 from mailbridge.rules.engine import Action
@@ -29,11 +30,23 @@ from mailbridge.smtp.site import UNIX_CLIENT, parse_networks
 
 #: where a key of the configuration stands: ``config.yaml:12: rules[0]``
 Places = Callable[[Path], str]
-
-
 #: what quiet hours and digests would do to a message at that time
 Waits = Callable[[Mail, Planned, datetime], Awaitable[Wait | None]]
 PriceOf = Callable[[Phone], PartPrice | None]
+#: what the store says of the messages of a mail; None: it could not be asked
+Ahead = Callable[[Mail, Sequence[Planned]], Awaitable[Outlook | None]]
+#: the place of the budget that is used up for a recipient's numbers; empty where none is
+UsedUp = Callable[[Sequence[Phone], Client], str]
+
+
+async def nothing_ahead(_mail: Mail, _planned: Sequence[Planned]) -> Outlook | None:
+    """Say nothing: there is no store to ask."""
+    return None
+
+
+def nothing_used_up(_phones: Sequence[Phone], _client: Client) -> str:
+    """Know of no budget."""
+    return ""
 
 
 async def nobody_waits(_mail: Mail, _planned: Planned, _now: datetime) -> Wait | None:
@@ -92,6 +105,8 @@ class Explainer:
     waits: Waits = nobody_waits
     #: what a part to a phone costs, as last heard
     price: PriceOf = no_price
+    ahead: Ahead = nothing_ahead
+    used_up: UsedUp = nothing_used_up
 
     async def explain(
         self, mail: Mail, *, size_bytes: int, sender: str, recipients: Sequence[str], client: Client, now: datetime
@@ -101,11 +116,14 @@ class Explainer:
         try:
             steps.extend(self._door(mail, size_bytes, sender, client, steps))
             understood = [self._recipient(address, client, steps) for address in recipients]
+            planned: list[Planned] = []
             for recipient in understood:
-                await self._messages(mail, recipient, sender, client, now, steps)
+                planned += await self._messages(mail, recipient, sender, client, now, steps)
+            is_repeated = await self._live(mail, planned, steps)
         except _Refused as refused:
             return Explanation(verdict="refused", reply=refused.reply, steps=tuple(steps))
-        steps.extend(self._gateways(client))
+        if not is_repeated:
+            steps.extend(self._gateways(client))
         return Explanation(verdict="accepted", reply=replies.QUEUED, steps=tuple(steps))
 
     def _door(self, mail: Mail, size_bytes: int, sender: str, client: Client, steps: list[Step]) -> Iterator[Step]:
@@ -156,7 +174,12 @@ class Explainer:
             here = self._place_of(error.reply, client)
             steps.append(Step(stage="recipient", result="refused", because=words, config=here))
             raise _Refused(error.reply) from error
-        numbers = ", ".join(one.phone for one in recipient.each())
+        phones = [one.phone for one in recipient.each()]
+        if place := self.used_up(phones, client):
+            words = f"{address}: the budget is used up"
+            steps.append(Step(stage="limit", result="refused", because=words, config=self.places(undotted(place))))
+            raise _Refused(replies.OVER_LIMIT)
+        numbers = ", ".join(phones)
         words = f"{address} is {numbers} over {recipient.channel}"
         domain = address.rpartition("@")[2].lower()
         here = self.places(("smtp", "domains", domain))
@@ -178,7 +201,7 @@ class Explainer:
 
     async def _messages(
         self, mail: Mail, recipient: Recipient, sender: str, client: Client, now: datetime, steps: list[Step]
-    ) -> None:
+    ) -> Sequence[Planned]:
         for one in recipient.each():
             for looked in self.planner.trace(mail, one, sender=sender, client=client, now=now):
                 words = f"{looked.name}: {looked.because}"
@@ -201,6 +224,26 @@ class Explainer:
             if (wait := await self.waits(mail, planned, now)) is not None:
                 here = self.places(wait.path)
                 steps.append(Step(stage=wait.stage, result=wait.result, because=wait.because, config=here))
+        return group
+
+    async def _live(self, mail: Mail, planned: Sequence[Planned], steps: list[Step]) -> bool:
+        """Add what the store says of the messages now; tell whether all of them were sent before."""
+        outlook = await self.ahead(mail, planned)
+        if outlook is None:
+            return False
+        repeats = [(planned[place].message.phone, original) for place, original in outlook.repeats.items()]
+        for phone, original in repeats:
+            words = f"{phone}: the same was taken as {original}; it is not sent again"
+            steps.append(Step(stage="duplicate", result="suppressed", because=words))
+        if (over := outlook.refused) is not None:
+            words = f"{over.limit} is full until {moment(over.until)}"
+            here = self.places(undotted(over.config))
+            steps.append(Step(stage="limit", result="refused", because=words, config=here))
+            raise _Refused(replies.OVER_LIMIT)
+        for place, over in outlook.waits.items():
+            words = f"{planned[place].message.phone}: {over.limit} is full: it waits until {moment(over.until)}"
+            steps.append(Step(stage="limit", result="waits", because=words, config=self.places(undotted(over.config))))
+        return len(repeats) == len(planned)
 
     def _message(self, mail: Mail, planned: Planned, now: datetime) -> Iterator[Step]:
         message = planned.message

@@ -42,7 +42,7 @@ def foretell(config: Config, planned: Planned, gather: Gather | None, foreseen: 
 
 def _quiet(gather: Gather, foreseen: Foreseen | None, until: datetime) -> Wait:
     told_at = until if foreseen is None else foreseen.until
-    words = f"{' and '.join(gather.quiet)} until {_moment(told_at)}: it waits{_with(foreseen)}"
+    words = f"{' and '.join(gather.quiet)} until {moment(told_at)}: it waits{_with(foreseen)}"
     return Wait(stage="quiet hours", result="waits", because=words, path=("quiet_hours", gather.quiet[0]))
 
 
@@ -65,9 +65,9 @@ def _digest(config: Config, planned: Planned, gather: Gather, foreseen: Foreseen
     elif foreseen.is_repeat:
         longest = _span(gather.digest.repeat_s)
         words = f"{about} was told before: counted, and told with the next that is new, after {longest} at the latest"
-        result, words = "waits", f"{words}; next look {_moment(foreseen.until)}{_with(foreseen)}"
+        result, words = "waits", f"{words}; next look {moment(foreseen.until)}{_with(foreseen)}"
     else:
-        result, words = "waits", f"a storm is under way: told at {_moment(foreseen.until)}{_with(foreseen)}"
+        result, words = "waits", f"a storm is under way: told at {moment(foreseen.until)}{_with(foreseen)}"
     return Wait(stage="digest", result=result, because=words, path=path)
 
 
@@ -78,7 +78,7 @@ def _with(foreseen: Foreseen | None) -> str:
     return f", with {others} in one message" if foreseen.beside else ", alone so far"
 
 
-def _moment(at: datetime) -> str:
+def moment(at: datetime) -> str:
     """Return a time as the machine's clock has it."""
     return f"{at.astimezone():%Y-%m-%d %H:%M %Z}"
 

@@ -196,17 +196,27 @@ class Known:
         *phones* are all numbers of the recipient: while one of them may get it, a name is taken, and what is for the
         others waits for their budgets.
         """
-        used_up = self._out & {("all", ""), ("user", client.user or "")} if self._out else frozenset()
-        by_phone = self._out & {("phone", one) for one in phones} if self._out else frozenset()
-        if len(by_phone) == len(phones):
-            used_up |= by_phone
-        if used_up:
-            own = next((one.place for one in self.limits.throttle.budgets if ("user", one.owner) in used_up), "")
-            place = own.rpartition(".")[0] or "limits.budget"
-            log.info("limit reached", config=place, of=sorted(scope for scope, _ in used_up))
+        if used_up := self._used_up(phones, client):
+            log.info("limit reached", config=self._place_of(used_up), of=sorted(scope for scope, _ in used_up))
             raise Rejected(OVER_LIMIT)
         if self._full:
             self._ask(self.limits.door.allowances(client=client.address, user=client.user))
+
+    def used_up_for(self, phones: Collection[Phone], client: Client) -> str:
+        """Return the place of the budget for which ``ask_recipient`` refuses; empty where it does not."""
+        used_up = self._used_up(phones, client)
+        return self._place_of(used_up) if used_up else ""
+
+    def _used_up(self, phones: Collection[Phone], client: Client) -> frozenset[tuple[str, str]]:
+        if not self._out:
+            return frozenset()
+        by_phone = self._out & {("phone", one) for one in phones}
+        others = self._out & {("all", ""), ("user", client.user or "")}
+        return others | by_phone if len(by_phone) == len(phones) else others
+
+    def _place_of(self, used_up: frozenset[tuple[str, str]]) -> str:
+        own = next((one.place for one in self.limits.throttle.budgets if ("user", one.owner) in used_up), "")
+        return own.rpartition(".")[0] or "limits.budget"
 
     def _ask(self, allowances: tuple[Allowance, ...]) -> None:
         now = self._clock.now()

@@ -125,7 +125,8 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "explain": (
         {
-            "config.model", "config.tree", "errors", "foresight", "model", "planner", "queue.contract", "rules.engine", "smtp.contract", "smtp.site",
+            "config.model", "config.tree", "errors", "foresight", "model", "outlook", "planner", "queue.contract",
+            "rules.engine", "smtp.contract", "smtp.site",
         },
         "asks the parts the door asks, and decides nothing",
     ),
@@ -182,9 +183,10 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "clerk": (
         {
-            "admin", "clock", "config.model", "config.tree", "errors", "explain", "foresight", "front", "gateway.contract",
-            "intake.address", "intake.compose", "intake.parse", "model", "people.directory", "people.rota", "planner",
-            "pressure", "prices", "queue.browsing", "queue.contract", "reception",
+            "admin", "clock", "config.model", "config.tree", "errors", "explain", "foresight", "front",
+            "gateway.contract", "intake.address", "intake.compose", "intake.parse", "limiter", "model", "outlook",
+            "people.directory", "people.rota", "planner", "pressure", "prices", "queue.browsing", "queue.contract",
+            "reception",
         },
         "asks the parts the door asks, for whoever sends no mail",
     ),

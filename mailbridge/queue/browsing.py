@@ -113,6 +113,10 @@ class Browsing(Protocol):
         """Keep *asked*, unless its key is kept already and still holds at *now*; return what is kept."""
         ...
 
+    async def owner_of(self, keys: Sequence[str], *, now: datetime) -> str | None:
+        """Return the id of the message that a mail with one of the dedupe *keys* would repeat; None: of none."""
+        ...
+
     async def bookmark(self, name: str) -> int | None:
         """Return what ``keep_bookmark`` kept under *name*."""
         ...

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mailbridge.model.state import State
 from mailbridge.queue.browsing import LATENCIES_S, Asked, Event, Page, Tally, is_straight
+from mailbridge.queue.rules import find_owner
 
 if TYPE_CHECKING:
     from mailbridge.queue.contract import Filter, HistoryEntry, StoredMessage
@@ -81,6 +82,10 @@ class MemoryBrowsing:
         """Keep *asked*, unless its key is kept already and still holds; return what is kept."""
         self._asked = {key: one for key, one in self._asked.items() if one.until > now}
         return self._asked.setdefault(asked.key, asked)
+
+    async def owner_of(self, keys: Sequence[str], *, now: datetime) -> str | None:
+        """Return the id of the message that a mail with one of *keys* would repeat."""
+        return find_owner(keys, self._t.keys, now)
 
     async def bookmark(self, name: str) -> int | None:
         """Return what was kept under *name*."""

@@ -187,9 +187,17 @@ def sift(mail: NewMail, owners: Mapping[str, KeyOwner]) -> Sifted:
 def _find_original(new: NewMessage, at: datetime, *owners: Mapping[str, KeyOwner]) -> str | None:
     for key in new.dedupe:
         for known in owners:
-            owner = known.get(key.key)
-            if owner is not None and owner.until > at:
-                return owner.message_id
+            if (found := find_owner((key.key,), known, at)) is not None:
+                return found
+    return None
+
+
+def find_owner(keys: Sequence[str], owners: Mapping[str, KeyOwner], at: datetime) -> str | None:
+    """Return the id of the message that owns the first of *keys* that has an owner at that time."""
+    for key in keys:
+        owner = owners.get(key)
+        if owner is not None and owner.until > at:
+            return owner.message_id
     return None
 
 

@@ -292,6 +292,10 @@ class SqlStore:
         kept_one: Asked = await self._write(partial(browsing.ask_once, asked=asked, now=now))
         return kept_one
 
+    async def owner_of(self, keys: Sequence[str], *, now: datetime) -> str | None:
+        """Return the id of the message that a mail with one of *keys* would repeat."""
+        return await self._browser.run(partial(mails.owner_of, keys=keys, now=now))
+
     async def bookmark(self, name: str) -> int | None:
         """Return what was kept under *name*."""
         return await self._browser.run(partial(browsing.read_bookmark, name=name))

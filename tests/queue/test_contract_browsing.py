@@ -7,7 +7,7 @@ import pytest
 
 from mailbridge.model.state import State
 from mailbridge.queue.browsing import LATENCIES_S, Asked
-from mailbridge.queue.contract import Filter
+from mailbridge.queue.contract import DedupeKey, Filter
 from tests.support.queue import DAY, NOW, SECOND, change, claim, failed, new_mail, new_message
 
 HOUR = timedelta(hours=1)
@@ -148,3 +148,14 @@ async def test_a_page_of_an_empty_queue_is_the_last(store, reach):
     """However little may be read."""
     page = await store.page(Filter(), reach=reach)
     assert (page.messages, page.after_id) == ((), None)
+
+
+async def test_the_owner_of_a_dedupe_key_is_found_while_it_holds(store):
+    """Of several keys the first that has one; asking takes nothing."""
+    keys = (DedupeKey(key="k1", until=NOW + HOUR), DedupeKey(key="k2", until=NOW + 2 * HOUR))
+    assert await store.owner_of(["k1"], now=NOW) is None
+    await store.put(new_mail("M1", new_message("M1.1", dedupe=keys)))
+    assert await store.owner_of([], now=NOW) is None
+    assert await store.owner_of(["k0", "k2"], now=NOW) == "M1.1"
+    assert await store.owner_of(["k1", "k2"], now=NOW + HOUR) == "M1.1"
+    assert await store.owner_of(["k1"], now=NOW + HOUR) is None

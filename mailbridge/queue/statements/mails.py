@@ -14,7 +14,7 @@ from sqlalchemy import Connection, bindparam, delete, insert, select
 
 from mailbridge.queue.contract import NewMail, PutResult
 from mailbridge.queue.rows import Values, dump_detail, from_us, mail_values, message_values, to_us
-from mailbridge.queue.rules import KeyOwner, Sifted, count_in, sift
+from mailbridge.queue.rules import KeyOwner, Sifted, count_in, find_owner, sift
 from mailbridge.queue.statements import counters
 from mailbridge.queue.statements.bulk import Bulk
 from mailbridge.queue.statements.chunks import chunked
@@ -75,8 +75,16 @@ def put_mails(conn: Connection, new_mails: Sequence[NewMail]) -> list[PutResult]
     return results
 
 
+def owner_of(conn: Connection, *, keys: Sequence[str], now: datetime) -> str | None:
+    """Return the id of the message that a mail with one of *keys* would repeat."""
+    return find_owner(keys, _owners_of(conn, keys), now)
+
+
 def _read_owners(conn: Connection, new_mails: Sequence[NewMail]) -> dict[str, KeyOwner]:
-    keys = list({key.key for mail in new_mails for new in mail.messages for key in new.dedupe})
+    return _owners_of(conn, list({key.key for mail in new_mails for new in mail.messages for key in new.dedupe}))
+
+
+def _owners_of(conn: Connection, keys: Sequence[str]) -> dict[str, KeyOwner]:
     rows = [row for some in chunked(keys) for row in conn.execute(_find_keys, {"keys": some}).all()]
     return {key: KeyOwner(message_id, from_us(until)) for key, message_id, until in rows}
 
