@@ -225,13 +225,25 @@ def _read(spec: Spec, sight: _Sight) -> Reading | None:
         service=found.get("service", ""),
         state=state,
         severity=severity,
-        info=found.get("info", ""),
+        info=found.get("info", "") or _free_text(spec, sight, found),
         event=_event(found.get("event", ""), severity),
         time=_clock(found.get("time", "")),
         about=found.get("about", ""),
     )
     short = _line(spec, reading, sight.mail)
     return replace(reading, short=short) if short else None
+
+
+def _free_text(spec: Spec, sight: _Sight, found: Mapping[str, str]) -> str:
+    """Return the whole text as information where it is nothing of the device's own form, but somebody's words.
+
+    A subject alone may tell whose mail it is; what an administrator has put below it must not be lost.
+    """
+    body = " ".join(sight.mail.body.split())
+    if "info" not in spec.fields or not body or any(value and value in body for value in found.values()):
+        return ""
+    labels = (text for ways in spec.fields.values() for way in ways if way.kind == "cell" for text in way.texts)
+    return "" if any(sight.cell(label) for label in labels) else body[:_MAX_FIELD_CHARS]
 
 
 def _line(spec: Spec, reading: Reading, mail: Mail) -> str:

@@ -72,8 +72,7 @@ async def test_s_nail(bridge: Bridge) -> None:
     assert ended.code == 0, ended
     (message,) = await bridge.messages()
     assert message["phone"] == PHONE
-    assert "CRITICAL" in message["text"]
-    assert "Соединение отклонено" in message["text"]
+    assert message["text"] == "CRIT web1/http: Соединение отклонено"
 
 
 async def test_curl(bridge: Bridge, tmp_path: Path) -> None:

@@ -106,6 +106,22 @@ def test_a_mail_that_is_not_understood_loses_nothing():
     assert message.profile == "generic"
 
 
+@pytest.mark.parametrize(
+    ("body", "info"),
+    [
+        ("Соединение отклонено", ": Соединение отклонено"),
+        ("Please call\nPetr\n", ": Please call Petr"),
+        ("Host: web1\nAddress: 10.1.1.1\n", ""),
+        ("", ""),
+    ],
+    ids=["one line", "two lines", "of the device's form", "none"],
+)
+def test_words_below_a_subject_that_tells_the_rest_are_not_lost(body, info):
+    """A command of the administrator's own may write anything below Nagios' subject."""
+    mail = parse_mail(f"Subject: ** PROBLEM Service Alert: web1/http is CRITICAL **\r\n\r\n{body}".encode())
+    assert PROFILES.read(mail).short == f"CRIT web1/http{info}"
+
+
 def test_a_template_of_ones_own_finds_the_fields():
     """A message.text that is not the default is filled, and the line is its ``short``."""
     composer = Composer(MessageDefaults(text="{{ host }}|{{ service }}|{{ severity }}|{{ event }}|{{ short }}"))
