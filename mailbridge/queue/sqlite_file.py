@@ -12,6 +12,7 @@ import itertools
 import os
 import sqlite3
 import tempfile
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -240,8 +241,7 @@ class SqliteFile:
                 (verdict,) = conn.execute("PRAGMA quick_check(1)").fetchone()
                 if verdict != "ok":
                     raise _Corrupt("the queue is damaged")
-            (journal,) = conn.execute("PRAGMA journal_mode = WAL").fetchone()
-            if journal != "wal":
+            if _write_ahead(conn) != "wal":
                 raise StoreError(f"the disk of the queue {self.path} does not allow SQLite's write-ahead log")
             conn.execute("PRAGMA synchronous = FULL")
             if conn.execute("PRAGMA synchronous").fetchone() != (_FULL,):
@@ -326,6 +326,21 @@ def _pragma(conn: Connection, words: str) -> Any:
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
     uri = f"file:{quote(str(path.absolute()))}?mode={mode}"
     return sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+
+
+def _write_ahead(conn: sqlite3.Connection) -> str:
+    """Turn the write-ahead log on and return the mode that holds then.
+
+    SQLite does not wait for this change by itself where another opens the same new file at that moment.
+    """
+    gives_up_at = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            return str(conn.execute("PRAGMA journal_mode = WAL").fetchone()[0])
+        except sqlite3.OperationalError as busy:
+            if busy.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() > gives_up_at:
+                raise
+        time.sleep(0.02)
 
 
 def _casefold(text: str | None) -> str | None:
