@@ -192,10 +192,10 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     ),
     "web": (
         {
-            ".", "admin", "clerk", "clock", "config.model", "config.model_api", "delivery.board", "delivery.dispatcher", "delivery.questions", "errors", "gateway.json_fields",
-            "gateway.smsc.callback", "listing", "model", "queue.browsing",
-            "queue.contract", "smtp.bans", "smtp.passwords", "stats", "tail",
-            "config.show", "gateway.contract", "plots", "refusals",
+            ".", "admin", "clerk", "clock", "config.model", "config.model_api", "config.show", "delivery.board",
+            "delivery.dispatcher", "delivery.questions", "errors", "gateway.contract", "gateway.json_fields",
+            "gateway.smsc.callback", "listing", "model", "plots", "queue.browsing", "queue.contract",
+            "queue.escalations", "refusals", "smtp.bans", "smtp.passwords", "stats", "tail",
         },
         "shows the parts and takes callbacks; holds no logic. Who may sign in is asked as at the door",
     ),

@@ -7,7 +7,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Generic, TypeVar
 
-from mailbridge.admin import Action, act, balance_json, command_gateway, find_some, gateways_json, spend_json
+from mailbridge.admin import (
+    Action,
+    acknowledge,
+    act,
+    balance_json,
+    command_gateway,
+    find_some,
+    gateways_json,
+    spend_json,
+)
 from mailbridge.clerk import Clerk
 from mailbridge.clock import Clock
 from mailbridge.config.model import Config
@@ -19,6 +28,7 @@ from mailbridge.model.outcome import Balance, SmsError, Suspended
 from mailbridge.model.state import State
 from mailbridge.queue.browsing import Page
 from mailbridge.queue.contract import Filter, GatewayState, Json, Store, StoredMessage
+from mailbridge.queue.escalations import FoundEscalation, Wanted
 from mailbridge.refusals import Refusal
 from mailbridge.stats import Sums
 from mailbridge.web.feed import Feed
@@ -114,6 +124,15 @@ class Office:
         rows = await act(self.store, [id_], action, lifetime_s=lifetime_s, by=by, clock=self.clock)
         self.changed()
         return rows
+
+    async def asks(self, mail_id: str) -> list[FoundEscalation]:
+        """Return the alerts of a mail that somebody has to answer, or had to. Raises StoreError."""
+        return list(await self.store.find_escalations(Wanted(id=mail_id)))
+
+    async def acknowledge(self, id_: str, *, by: str) -> None:
+        """Answer the alerts of a mail or message; its sender hears of it. Raises NotFound, WrongState, StoreError."""
+        await acknowledge(self.store, [id_], by=by, clock=self.clock)
+        self.changed()
 
     async def command(self, name: str, command: str) -> GatewayState:
         """Carry ``probe``, ``suspend`` or ``resume`` out on a gateway; it holds at once.

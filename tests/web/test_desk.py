@@ -239,6 +239,28 @@ class TestPages:
             (row,) = await house.rows(await house.mail(PHONE, text="full", subject="disk"))
             assert "disks (rules[1])" in text_of(await browser.get(f"/messages/{row.id}"))
 
+    async def test_an_alert_somebody_has_to_answer_is_answered_here(self):
+        """Who may operate has a button; then it is gone, the page says who it was, and nobody can answer twice."""
+        people = {
+            "people": {"anna": {"phone": PHONE}},
+            "escalation": {"anna": {"after": "5m", "then": [{"call": "anna"}]}},
+        }
+        async with (
+            running_house(users=users_section(), **people) as house,
+            browsing(f"http://127.0.0.1:{house.bridge.web.port}", "lena") as lena,
+            browsing(f"http://127.0.0.1:{house.bridge.web.port}", "oleg") as oleg,
+        ):
+            (row,) = await house.rows(await house.mail("anna@sms.local", text="down"))
+            where = f"/messages/{row.id}/acknowledge"
+            looked = await lena.get(f"/messages/{row.id}")
+            assert "Somebody has to answer: anna" in text_of(looked)
+            assert where not in dict(forms_of(looked))
+            page = await oleg.get(f"/messages/{row.id}")
+            done = await oleg.submit(page, where)
+            assert (done.status, "desk:oleg" in text_of(done), where in dict(forms_of(done))) == (200, True, False)
+            again = await oleg.submit(page, where)
+            assert again.status == 409
+
     async def test_what_cannot_be_done_is_said(self, house, browse):
         (row,) = await house.rows(await house.mail(PHONE, text="disk"))
         await house.state(row.id, State.DELIVERED)

@@ -30,6 +30,7 @@ VIEWS: tuple[tuple[str, str, Role, View], ...] = (
     ("GET", "/", "look", views.messages),
     ("GET", "/messages.csv", "look", views.messages_csv),
     ("GET", "/messages/{id}", "look", views.message),
+    ("POST", "/messages/{id}/acknowledge", "operate", views.acknowledge),
     ("POST", "/messages/{id}/{action}", "operate", views.act),
     ("GET", "/send", "operate", views.compose),
     ("POST", "/send", "operate", views.send),

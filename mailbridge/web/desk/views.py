@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 
 from mailbridge import __version__, plots
-from mailbridge.admin import Action, find_all, may, message_json, money_json, show
+from mailbridge.admin import Action, escalation_json, find_all, may, message_json, money_json, show
 from mailbridge.clerk import Clerk, Order, explanation_json, foretold_json
 from mailbridge.config.show import effective_yaml
 from mailbridge.errors import IntakeError
@@ -26,6 +26,7 @@ from mailbridge.model.mail import Client
 from mailbridge.model.outcome import SmsError
 from mailbridge.model.state import State
 from mailbridge.queue.contract import Filter
+from mailbridge.queue.escalations import ANSWERABLE
 from mailbridge.refusals import line_to_allow
 from mailbridge.stats import Bucket, percentile_s
 from mailbridge.web.desk.render import SECURITY, local_time
@@ -116,9 +117,12 @@ async def message(visit: Visit, note: str = "") -> web.Response:
     mail = await visit.office.store.get_mail(one["mail"])
     original = mail.original.decode("utf-8", "replace").replace("\r\n", "\n") if mail is not None else ""
     actions = [action.value for action in may(State(one["state"]))] if visit.may("operate") else []
+    asks = [escalation_json(ask) for ask in await visit.office.asks(one["mail"])]
+    if visit.may("operate") and any(ask["status"] in ANSWERABLE for ask in asks):
+        actions.append("acknowledge")
     return visit.page(
         "message.html", "Message", subtitle=one["id"], one=one, others=siblings, original=original, actions=actions,
-        facts=_facts(one, visit.office.clerk), note=note, note_class="good",
+        asks=asks, facts=_facts(one, visit.office.clerk), note=note, note_class="good",
     )  # fmt: skip
 
 
@@ -150,6 +154,14 @@ async def act(visit: Visit) -> web.Response:
     rows = await visit.office.act(id_, Action(word), by=visit.by)
     log.info("desk action", action=word, id=id_[:40], by=visit.by, messages=len(rows))
     return seen_other(f"/messages/{quote(rows[0].id)}")
+
+
+async def acknowledge(visit: Visit) -> web.Response:
+    """Answer the alert that a message is about."""
+    id_ = visit.request.match_info["id"]
+    await visit.office.acknowledge(id_, by=visit.by)
+    log.info("desk action", action="acknowledge", id=id_[:40], by=visit.by)
+    return seen_other(f"/messages/{quote(id_)}")
 
 
 # ------------------------------------------------------------------------------------------------- sending

@@ -45,6 +45,9 @@ _RUSSIAN = {
     "Next attempt": "Следующая попытка", "Original mail": "Исходное письмо",
     "none was kept": "не сохранено", "The text that was chosen": "Выбранный текст", "retry": "повторить",
     "hold": "задержать", "release": "отпустить", "cancel": "отменить", "resend": "отправить ещё раз",
+    "acknowledge": "принять на себя", "Somebody has to answer": "Кто-то должен ответить",
+    "Steps taken": "Пройдено шагов", "Next look": "Следующая проверка", "open": "ответа ещё нет",
+    "acknowledged": "ответ получен", "exhausted": "никто не ответил",
     "Other messages of this mail": "Другие сообщения этого письма", "Done.": "Сделано.",
     # sending
     "To": "Кому", "phones or names, one a line": "телефоны или имена, по одному в строке",
