@@ -123,6 +123,7 @@ MAY_IMPORT: dict[str, tuple[set[str], str]] = {
     "prices": (
         {"clock", "gateway.contract", "model", "queue.contract"}, "remembers what gateways said; sends and delays nothing",
     ),
+    "outlook": ({"model", "queue.contract"}, "asks the store; decides by the functions of the model, as the store does"),
     "explain": (
         {
             "config.model", "config.tree", "errors", "foresight", "model", "outlook", "planner", "queue.contract",
