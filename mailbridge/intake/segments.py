@@ -111,6 +111,10 @@ def fit(
     if len(text) <= max_chars and count_segments(measured(text))[1] <= max_parts:
         return text
     low, high = 0, min(len(head), max_chars)
+    if as_sent is None and is_gsm(head) and _TWO_SEPTETS.search(head) is None:
+        # each character is one septet: the place of the cut is known
+        room = SINGLE_UNITS[Alphabet.GSM7] if max_parts == 1 else MULTI_UNITS[Alphabet.GSM7] * max_parts
+        low = high = max(0, min(room, max_chars) - len(_ELLIPSIS[Alphabet.GSM7]))
     while low < high:
         middle = (low + high + 1) // 2
         cut = _with_ellipsis(head[:middle], measured)

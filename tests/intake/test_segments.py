@@ -155,6 +155,13 @@ def test_a_late_character_beyond_gsm_does_not_shorten_the_text():
     assert cut == "a" * 157 + "..."
 
 
+@given(st.text("ab \n{é", min_size=100, max_size=1100), st.integers(1, 8), st.sampled_from([1, 50, 300, 1000]))
+def test_the_place_of_a_cut_is_the_same_where_it_is_known_and_where_it_is_looked_for(text, max_parts, max_chars):
+    """Of letters of one septet each the place is known; elsewhere, and with a transliteration, it is looked for."""
+    looked_for = fit(text, max_parts, as_sent=lambda part: part, max_chars=max_chars)
+    assert fit(text, max_parts, max_chars=max_chars) == looked_for
+
+
 def test_a_text_without_blanks_is_cut_at_the_last_unit():
     """No word ends near by: as much as fits stays."""
     assert fit("я" * 200, 1) == "я" * 69 + "…"
