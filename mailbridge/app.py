@@ -458,9 +458,11 @@ class Bridge:
                 replace(one, path=None).close()
         self.door = door
         kept = handed.keys() & places_of([listener.address for listener in config.smtp.listen])
+        # whoever comes once it is said that this is done meets the new door
+        await before.leave(kept)
         # no mail takes longer, and whoever has nothing to say is gone before
         limit_s = max(self._config.smtp.data_timeout, self._config.smtp.timeout)
-        retiring = asyncio.create_task(before.retire(limit_s, drain_s=DRAIN_S, kept=kept), name="door of before")
+        retiring = asyncio.create_task(before.retire(limit_s, drain_s=DRAIN_S), name="door of before")
         self._retired_doors[retiring] = before
         retiring.add_done_callback(self._forget_door)
 

@@ -111,14 +111,14 @@ class Door:
         """Return copies of what each listener has bound, for a door that takes this one's place."""
         return {place: opened.hand_over() for place, opened in zip(self._places, self._open, strict=True)}
 
-    async def retire(self, limit_s: float, *, drain_s: float, kept: Collection[tuple[str, int]] = ()) -> None:
-        """Take no more connections, let sessions come to their own end, at most for *limit_s*, then ``stop``.
-
-        *kept*: which listeners another door has taken over.
-        """
+    async def leave(self, kept: Collection[tuple[str, int]] = ()) -> None:
+        """Take no more connections; *kept*: which listeners another door has taken over."""
         for place, opened in zip(self._places, self._open, strict=True):
             opened.owns_path = place not in kept
         self.close()
+
+    async def retire(self, limit_s: float, *, drain_s: float) -> None:
+        """After ``leave``: let sessions come to their own end, at most for *limit_s*, then ``stop``."""
         await self.wait_for_nobody(limit_s)
         await self.stop(drain_s)
 

@@ -332,16 +332,24 @@ class Team:
         """Return copies of what each listener has bound, for a door that takes this one's place."""
         return {place: bound.copy() for place, bound in zip(self._places, self._bound, strict=True)}
 
-    async def retire(self, limit_s: float, *, drain_s: float, kept: Collection[tuple[str, int]] = ()) -> None:
-        """Take no more connections, let sessions come to their own end, at most for *limit_s*, then ``stop``.
-
-        *kept*: which listeners another door has taken over.
-        """
+    async def leave(self, kept: Collection[tuple[str, int]] = ()) -> None:
+        """Take no more connections, and return when no worker does; *kept*: listeners another door has taken over."""
         self._closing.set()
         for place, bound in zip(self._places, self._bound, strict=True):
             (replace(bound, path=None) if place in kept else bound).close()
         self._bound.clear()
-        members = [member for member in self._members.values() if member.is_up]
+        await asyncio.gather(*(self._send_off(one) for one in self._up()))
+
+    async def _send_off(self, member: _Member) -> None:
+        if await _order(member, "leave", None, limit_s=_FOLLOW_S):
+            member.process.kill()
+
+    def _up(self) -> list[_Member]:
+        return [member for member in self._members.values() if member.is_up]
+
+    async def retire(self, limit_s: float, *, drain_s: float) -> None:
+        """After ``leave``: let sessions come to their own end, at most for *limit_s*, then ``stop``."""
+        members = self._up()
         await asyncio.gather(*(_order(one, "retire", limit_s, limit_s=limit_s + _STOP_LATE_S) for one in members))
         await self.stop(drain_s)
 

@@ -216,6 +216,8 @@ class _Worker:
                 await self._open(pickle.loads(value))  # noqa: S301  of the process that started this one
             elif kind == "follow":
                 self._follow(pickle.loads(value))  # noqa: S301  as above
+            elif kind == "leave":
+                self.leave()
             elif kind == "retire":
                 await self.retire(value)
             elif kind == "stop":
@@ -273,10 +275,14 @@ class _Worker:
         self._passwords.replace(config.users)
         self._configure_log(config)
 
-    async def retire(self, limit_s: float) -> None:
-        """Take no more connections, and return when nobody is left, or after *limit_s*."""
+    def leave(self) -> None:
+        """Take no more connections."""
         if self._door is not None:
             self._door.close()
+
+    async def retire(self, limit_s: float) -> None:
+        """Return when nobody is left, or after *limit_s*."""
+        if self._door is not None:
             await self._door.wait_for_nobody(limit_s)
 
     async def stop(self, drain_s: float) -> None:

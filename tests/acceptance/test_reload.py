@@ -17,7 +17,7 @@ import yaml
 
 from tests.support.bridge import Bridge, running_bridge
 from tests.support.certificates import Certificates
-from tests.support.programs import until, until_seen
+from tests.support.programs import until
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("workers")]
 
@@ -33,21 +33,6 @@ async def reload(bridge: Bridge, event: str = "reloaded", **smtp: Any) -> None:
     assert bridge.process is not None
     bridge.process.send_signal(signal.SIGHUP)
     await until(lambda: len(bridge.events_called(event)) > seen, saying=bridge.what_it_said)
-
-
-async def newcomer(where: int | Path, size: str) -> Client:
-    """Return a client of the new door: one who comes in the moment of the change may meet the old one (ADR 111)."""
-
-    async def come() -> Client | None:
-        with contextlib.suppress(TimeoutError, ConnectionError, AssertionError):
-            async with asyncio.timeout(3):
-                client = await Client.greeted(where)
-                if await client.size_offered() == size:
-                    return client
-                client.close()
-        return None
-
-    return await until_seen(come)
 
 
 _connections: list[asyncio.StreamWriter] = []
@@ -128,7 +113,8 @@ async def test_sessions_at_work_go_on_as_they_began_and_new_ones_have_the_new_se
             assert (await begun.say(line))[:1] == "2"
         await reload(bridge, max_message_size="200KB", max_recipients=1)
 
-        young = await newcomer(port, "200000")
+        young = await Client.greeted(port)
+        assert await young.size_offered() == "200000"
         inside.send(b"\r\ntext\r\n.\r\n")
         assert (await inside.hear())[:3] == "250"
         assert (await begun.say("RCPT TO:<+79990000003@sms.local>"))[:3] == "250"
@@ -225,7 +211,9 @@ async def test_a_listener_that_cannot_be_opened_changes_nothing(tmp_path: Path) 
                 client.close()
             await reload(bridge, listen=listen, max_message_size="2MB")
             for where in (bridge.port, path):
-                await newcomer(where, "2000000")
+                client = await Client.greeted(where)
+                assert await client.size_offered() == "2000000"
+                client.close()
             assert await held.size_offered() == "10000000"
             held.close()
     assert not path.exists()
